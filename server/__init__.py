@@ -1,0 +1,1 @@
+"""The replica: answers `/Service/Get` with the one id it made when it started."""

@@ -1,0 +1,53 @@
+"""The command `loadgen`."""
+
+import difflib
+import os
+import sys
+
+import click
+
+from loadgen import __version__
+from loadgen.commands.report import report
+from loadgen.commands.run import run
+from loadgen.commands.schema import schema
+
+
+@click.group(context_settings={"auto_envvar_prefix": "LOADGEN", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="loadgen")
+def cli() -> None:
+    """Call a gRPC service and see how the calls fall on its replicas."""
+
+
+for command in (run, report, schema):
+    cli.add_command(command)
+
+
+def _line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption) and not error.possibilities and error.ctx:
+        known = [name for param in error.ctx.command.params for name in param.opts]
+        near = difflib.get_close_matches(error.option_name, known, n=1)
+        text += f" Did you mean {near[0]}?" if near else ""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        text += f" ({error.ctx.command_path} --help lists the options)"
+    return text
+
+
+def main() -> None:
+    """Run the command; every error that a user can make is one line on stderr and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"loadgen: error: {_line(error)}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("loadgen: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

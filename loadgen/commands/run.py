@@ -1,0 +1,178 @@
+"""`loadgen run`: make the load and report it."""
+
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loadgen import eventloop, planfile, summary
+from loadgen.errors import LoadgenError
+from loadgen.parameters import Connections, Duration, Metadata, Rate
+from loadgen.plan import DISCOVERIES, POLICIES, Plan
+from loadgen.progress import Progress
+from loadgen.report import text
+from loadgen.result import Result, ResultFile
+from loadgen.run import Run
+
+
+@click.command()
+@click.argument("target")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=planfile.load,
+    help="Plan file (YAML): keys are the long flags with _ for -. Flags and environment win over it.",
+)
+@click.option("-n", "--total", type=click.IntRange(1), help="Calls to make. [default: 200, without -z]")
+@click.option(
+    "-z",
+    "--duration",
+    type=Duration(),
+    help="Time to make calls for; with -n, whichever ends first.",
+)
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(1, 100_000),
+    help="Closed load: calls at a time. [default: 1]",
+)
+@click.option("--interval", type=Duration(), help="Closed load: pause after each reply.")
+@click.option(
+    "-r",
+    "--rps",
+    type=Rate(),
+    help="Open load: calls per second, whatever is in flight; latency counts from when a call was due.",
+)
+@click.option(
+    "--max-in-flight",
+    type=click.IntRange(1, 1_000_000),
+    help="Open load: what falls due beyond it is dropped and counted. [default: 10000]",
+)
+@click.option(
+    "--lb-policy",
+    "--lb-strategy",
+    "lb_policy",
+    type=click.Choice(POLICIES),
+    default="pick_first",
+    show_default=True,
+    help="gRPC's load-balancing policy.",
+)
+@click.option(
+    "--connections",
+    type=Connections(),
+    default="1",
+    show_default=True,
+    help="Channels with connections of their own, used in turn; per-call: a new one for each call.",
+)
+@click.option(
+    "--discovery",
+    type=click.Choice(DISCOVERIES),
+    default="dns",
+    show_default=True,
+    help="How backends are found: static: one look-up; dns: gRPC's own resolver; poll: again and again.",
+)
+@click.option(
+    "--poll-interval",
+    type=Duration(),
+    help="Time between look-ups of --discovery poll. [default: 1s]",
+)
+@click.option(
+    "--expect-backends",
+    type=click.IntRange(1, 10_000),
+    help="Wait until so many backends are connected.",
+)
+@click.option(
+    "--ready-timeout",
+    type=Duration(),
+    default="10s",
+    show_default=True,
+    help="Give up where the backends are not connected by then.",
+)
+@click.option(
+    "--cold",
+    is_flag=True,
+    help="Do not wait for connections: shows what a burst right after start sees.",
+)
+@click.option(
+    "--health-check",
+    is_flag=True,
+    help="Client-side health checking: backends that say NOT_SERVING get no calls.",
+)
+@click.option(
+    "-t",
+    "--timeout",
+    type=Duration(zero=True),
+    default="20s",
+    show_default=True,
+    help="Deadline of each call; 0s: none.",
+)
+@click.option(
+    "-m",
+    "--metadata",
+    type=Metadata(),
+    multiple=True,
+    help="Request metadata; may be given several times.",
+)
+@click.option(
+    "--backend-from",
+    metavar="field:NAME|metadata:KEY",
+    default="field:id",
+    show_default=True,
+    help="Where a reply says which backend it is from.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the result as JSON to this file; -: to stdout, the report to stderr.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.pass_context
+def run(ctx: click.Context, /, output: Path | None, quiet: bool, **options: Any) -> None:
+    """Call TARGET (HOST:PORT or any gRPC URI) and report how the calls fell on its backends.
+
+    \b
+    Closed load:  loadgen run server:9090 -c 50 -n 10000
+    Open load:    loadgen run server:9090 --rps 200 -z 1m
+    Even spread:  loadgen run dns:///server-headless:9090 --lb-policy round_robin
+
+    Every option can also come from the environment (LOADGEN_RUN_RPS=200) or a plan file.
+    Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage.
+    """
+    plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
+    todo = Run(plan)
+    file = None if output is None or str(output) == "-" else ResultFile(output)
+    try:
+        loop = eventloop.new()
+        try:
+            result = loop.run_until_complete(todo.execute(Progress(quiet=quiet)))
+        finally:
+            loop.close()
+        content = result.to_json(summary.of(result))
+        if file is not None:
+            file.write(content)
+    finally:
+        if file is not None:
+            file.discard()
+    if str(output) == "-":
+        json.dump(content, sys.stdout, indent=1)
+        click.echo()
+    click.echo(text.render(result), err=str(output) == "-")
+    _check(result)
+    ctx.exit(0)
+
+
+def _check(result: Result) -> None:
+    if result.totals.sent and not result.totals.ok:
+        worst = result.outcomes[0]
+        raise LoadgenError(
+            f"every call failed: {worst.calls} of {result.totals.sent} with {worst.code}"
+            f" ({worst.message or 'no message'})"
+        )
+    if not result.totals.sent:
+        raise LoadgenError("no call was made")

@@ -1,0 +1,170 @@
+"""How the client learns of backends.
+
+`dns` leaves it to gRPC's own resolver, which looks a name up when a connection is lost, and never
+because time has passed. `static` looks up once, `poll` again and again.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+
+from loadgen.errors import ResolutionError
+from loadgen.ledger import Ledger
+from loadgen.target import DnsName, Uri
+
+LOOKUP_TIMEOUT = 5.0  # seconds
+GRPC_DEFAULT_DNS_PORT = 53
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What a channel is made for."""
+
+    uri: str
+    """A gRPC target."""
+    addresses: tuple[str, ...] | None
+    """The addresses in it, sorted, as `IP:PORT`; None where gRPC itself finds them out."""
+
+
+class Discovery(Protocol):
+    """A way to learn of backends."""
+
+    kind: str
+
+    async def lookup(self) -> Backends:
+        """Return the backends there are now; raises ResolutionError where there are none."""
+        ...
+
+    def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends] | None:
+        """Return the backends whenever they are others than before, without end; None where they stay."""
+        ...
+
+
+async def resolve(name: DnsName) -> tuple[str, ...]:
+    """Return the addresses of a name, sorted, as `IP:PORT`: IPv4 ones, or IPv6 where there are none.
+
+    Raises ResolutionError saying what the resolver said.
+    """
+    if name.server:
+        found = await _ask(name)
+    else:
+        found = await _ask_system(name)
+    return tuple(sorted(f"[{one}]:{name.port}" if ":" in one else f"{one}:{name.port}" for one in found))
+
+
+async def _ask(name: DnsName) -> list[str]:
+    host, _, port = name.server.rpartition(":")
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [host.strip("[]") or name.server]
+    resolver.port = int(port) if host else GRPC_DEFAULT_DNS_PORT
+    resolver.lifetime = LOOKUP_TIMEOUT
+    for kind in ("A", "AAAA"):
+        try:
+            answer = await resolver.resolve(name.host, kind, search=False)
+        except dns.resolver.NoAnswer:
+            continue
+        except dns.resolver.NXDOMAIN:
+            raise ResolutionError(f"{name.host} does not exist in DNS (NXDOMAIN)") from None
+        except dns.resolver.NoNameservers:
+            raise ResolutionError(
+                f"{name.host} could not be looked up: {name.server} refused or failed"
+            ) from None
+        except (dns.exception.Timeout, OSError):
+            raise ResolutionError(
+                f"{name.host} could not be looked up: no answer from {name.server}"
+            ) from None
+        except dns.exception.DNSException as error:
+            raise ResolutionError(f"{name.host} could not be looked up: {error}") from None
+        return [record.to_text() for record in answer]
+    raise ResolutionError(f"{name.host} has no address in DNS")
+
+
+async def _ask_system(name: DnsName) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(LOOKUP_TIMEOUT):
+            found = await loop.getaddrinfo(name.host, name.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise ResolutionError(f"{name.host} cannot be resolved: {error.strerror}") from None
+    except (TimeoutError, UnicodeError) as error:
+        reason = "no answer in time" if isinstance(error, TimeoutError) else "not a host name"
+        raise ResolutionError(f"{name.host} cannot be resolved: {reason}") from None
+    four = {str(entry[4][0]) for entry in found if entry[0] == socket.AF_INET}
+    six = {str(entry[4][0]) for entry in found if entry[0] == socket.AF_INET6}
+    return list(four or six)
+
+
+def _literal(addresses: tuple[str, ...]) -> Backends:
+    scheme = "ipv6" if addresses[0].startswith("[") else "ipv4"
+    return Backends(f"{scheme}:{','.join(addresses)}", addresses)
+
+
+class Dns:
+    """gRPC's own resolver."""
+
+    kind = "dns"
+
+    def __init__(self, uri: Uri) -> None:
+        self._backends = Backends(uri.text, uri.literal or None)
+
+    async def lookup(self) -> Backends:
+        """Return the name itself: gRPC looks it up."""
+        return self._backends
+
+    def changes(self, known: Backends, ledger: Ledger) -> None:
+        """Return None: gRPC updates its channel itself."""
+
+
+class Static:
+    """One lookup, before the load."""
+
+    kind = "static"
+
+    def __init__(self, name: DnsName) -> None:
+        self._name = name
+
+    async def lookup(self) -> Backends:
+        """Return what the name resolves to now."""
+        return _literal(await resolve(self._name))
+
+    def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends] | None:
+        """Return None: whatever becomes of the backends, the addresses stay."""
+        return None
+
+
+class Poll(Static):
+    """A lookup every `interval` ns; one that fails changes nothing but is noted."""
+
+    kind = "poll"
+
+    def __init__(self, name: DnsName, interval: int) -> None:
+        super().__init__(name)
+        self._interval = interval / 1e9
+
+    async def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends]:
+        """Give each answer that differs from the one before."""
+        loop = asyncio.get_running_loop()
+        next_at = loop.time() + self._interval
+        failing = ""
+        while True:
+            await asyncio.sleep(max(0.0, next_at - loop.time()))
+            next_at = max(next_at + self._interval, loop.time())
+            try:
+                found = await self.lookup()
+            except ResolutionError as error:
+                if failing != error.message:
+                    ledger.event("discovery.failed", reason=error.message)
+                failing = error.message
+                continue
+            if failing:
+                ledger.event("discovery.recovered")
+            failing = ""
+            if found != known:
+                known = found
+                yield found

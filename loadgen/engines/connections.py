@@ -1,0 +1,87 @@
+"""Follows an engine's connections: counts them and notes their events."""
+
+from loadgen.engines import Connections, Connectivity, channelz
+from loadgen.ledger import Ledger
+
+_FAILED = "TRANSIENT_FAILURE"
+
+
+class ConnectionLog:
+    """Reads channelz again and again; what a subchannel did between two readings is in its trace."""
+
+    def __init__(self, ledger: Ledger, *, knows_all: bool) -> None:
+        """`knows_all`: the policy makes a subchannel for every address, as round_robin does."""
+        self._ledger = ledger
+        self._knows_all = knows_all
+        self._newest = 0
+        self._told: dict[int, int] = {}  # per subchannel: changes that were noted
+        self._up: set[int] = set()
+        self._addresses: dict[int, str] = {}
+        self._seen: set[str] = set()
+        self._given: tuple[str, ...] | None = None
+        self._last: list[channelz.Subchannel] = []
+        self.made = 0
+        self.lost = 0
+
+    def opened(self) -> list[int]:
+        """Return the channelz numbers of the channels made since this was last asked."""
+        numbers = channelz.channels_since(self._newest)
+        self._newest = max(numbers, default=self._newest)
+        return numbers
+
+    def given(self, addresses: tuple[str, ...] | None) -> None:
+        """Hear which addresses the current channels were made for, where that is known."""
+        self._given = addresses
+        self._seen.update(addresses or ())
+
+    def read(self, current: list[int], retired: list[int]) -> Connectivity:
+        """Look at the current channels and those that still end their calls; note what is new."""
+        now = list(channelz.subchannels(current))
+        mine = {one.number for one in now}
+        old = [one for one in channelz.subchannels(retired) if one.number not in mine]
+        for subchannel in [*now, *old]:
+            self._note(subchannel)
+        for number in self._up - mine - {one.number for one in old}:
+            self._down(number, "closed")
+        if now:
+            self._last = now
+        up = {one.address for one in now if channelz.is_connected(one)}
+        failing = [one for one in now if one.state == _FAILED and one.address not in up]
+        known = len({one.address for one in now}) if self._knows_all else None
+        if self._given is not None:
+            known = len(self._given) if self._knows_all else None
+        reason = next((one.reason for one in failing if one.reason), "")
+        return Connectivity(known, len(up), len({one.address for one in failing}), reason)
+
+    def _note(self, subchannel: channelz.Subchannel) -> None:
+        number, address = subchannel.number, subchannel.address
+        if self._given is None and self._knows_all:
+            if number not in self._told and address not in self._seen:
+                self._ledger.event("backend.added", address=address)
+            self._seen.add(address)
+        self._addresses[number] = address
+        for change in subchannel.changes[self._told.get(number, 0) :]:
+            at = change.at - self._ledger.recorder.started
+            if change.state == "READY":
+                self.made += 1
+                self._up.add(number)
+                self._ledger.event("connection.made", at, address=address)
+            elif number in self._up:
+                self._down(number, change.reason or change.state.lower(), at)
+            elif change.state == _FAILED:
+                self._ledger.event("connection.failed", at, address=address, reason=change.reason)
+        self._told[number] = len(subchannel.changes)
+
+    def _down(self, number: int, reason: str, at: int | None = None) -> None:
+        self._up.discard(number)
+        if reason != "closed":  # by this client, when it swaps channels
+            self.lost += 1
+            self._ledger.event("connection.lost", at, address=self._addresses[number], reason=reason)
+
+    def summary(self) -> Connections:
+        """Return the figures of the whole run."""
+        addresses = self._given
+        if addresses is None and self._knows_all:
+            addresses = tuple(sorted({one.address for one in self._last}))
+        seen = sorted(self._seen) if addresses is not None else None
+        return Connections(None if addresses is None else list(addresses), seen, self.made, self.lost)

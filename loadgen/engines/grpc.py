@@ -1,0 +1,355 @@
+"""The engine `grpc`: real gRPC channels, as an application would use them (grpc.aio)."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from loadgen.attribution import Attribution
+from loadgen.calls import Calls
+from loadgen.discovery import Backends
+from loadgen.engines import Connections, Connectivity
+from loadgen.engines.connections import ConnectionLog
+from loadgen.ledger import Ledger
+from loadgen.recorder import OK, UNATTRIBUTED
+from loadgen.target import Target
+
+STOP_GRACE = 5.0  # seconds that calls without a deadline get once the run was stopped
+SWAP_WAIT = 5.0  # seconds within which new channels should connect before they replace the old ones
+SHARE_OF_TIME = 100  # reading channelz may take one part in so many of the run's time
+READ_EVERY = 1.0  # seconds, at the least
+TRACE_BYTES = 8192  # per channelz node: some 40 changes between two readings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the channels are set up."""
+
+    policy: str
+    connections: int
+    """Channels with connections of their own; 0: a new one for every call."""
+    health_check: bool
+    """Client-side health checking (gRFC A17): a backend that says NOT_SERVING gets no calls."""
+    timeout: float | None
+    """Seconds until a call's deadline."""
+
+    @property
+    def per_call(self) -> bool:
+        """Whether every call makes a connection of its own."""
+        return self.connections == 0
+
+    def arguments(self) -> list[tuple[str, Any]]:
+        """Return the channel arguments."""
+        config: dict[str, Any] = {"loadBalancingConfig": [{self.policy: {}}]}
+        if self.health_check:
+            config["healthCheckConfig"] = {"serviceName": ""}
+        own_connections = self.connections != 1
+        return [
+            ("grpc.service_config", json.dumps(config)),
+            ("grpc.enable_channelz", 0 if self.per_call else 1),
+            ("grpc.max_channel_trace_event_memory_per_node", TRACE_BYTES),
+            # channels with equal arguments share connections unless they have pools of their own
+            ("grpc.use_local_subchannel_pool", int(own_connections)),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.max_receive_message_length", -1),
+        ]
+
+
+class _Connection:
+    """One channel, and how many calls are in flight on it."""
+
+    __slots__ = ("_retired", "channel", "in_flight", "unary")
+
+    def __init__(self, uri: str, method: str, options: Options) -> None:
+        self.channel = grpc.aio.insecure_channel(uri, options=options.arguments())
+        self.unary: Callable[..., Any] = self.channel.unary_unary(method)
+        self.in_flight = 0
+        self._retired: asyncio.Event | None = None
+
+    def ended(self) -> None:
+        self.in_flight -= 1
+        if self._retired is not None and not self.in_flight:
+            self._retired.set()
+
+    async def retire(self) -> None:
+        """Close once the calls in flight have ended."""
+        if self.in_flight:
+            self._retired = asyncio.Event()
+            await self._retired.wait()
+        await self.channel.close()
+
+
+class _Generation:
+    """The channels made for one set of backends."""
+
+    def __init__(self, backends: Backends, method: str, options: Options) -> None:
+        self.backends = backends
+        count = max(1, options.connections)
+        self.connections = [_Connection(backends.uri, method, options) for _ in range(count)]
+        self.channelz: list[int] = []
+        self._next = -1
+
+    def pick(self) -> _Connection:
+        """Return the channels in turn."""
+        self._next = (self._next + 1) % len(self.connections)
+        return self.connections[self._next]
+
+    async def retire(self) -> None:
+        """Close all channels, each once it is idle."""
+        await asyncio.gather(*(connection.retire() for connection in self.connections))
+
+
+class GrpcEngine:
+    """Makes each call in a task of its own, on grpc.aio."""
+
+    def __init__(self, ledger: Ledger, target: Target, attribution: Attribution, options: Options) -> None:
+        self._ledger = ledger
+        self._target = target
+        self._attribution = attribution
+        self._options = options
+        self._log = ConnectionLog(ledger, knows_all=options.policy != "pick_first")
+        self._current: _Generation | None = None
+        self._retired: dict[asyncio.Task[None], _Generation] = {}
+        self._running = False
+        self._per_call = 0
+        # Everything taken and not finished: kept here, since a task cancelled before its first step
+        # never runs its body.
+        self._open: dict[int, tuple[int, asyncio.Task[None]]] = {}
+        self._calls = Calls()
+        self._turn_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake: int | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._finished: asyncio.Future[None] | None = None
+
+    # Channels
+
+    async def update(self, backends: Backends) -> None:
+        """Make channels for these backends; while a run goes on, swap once they have connected."""
+        old = self._current
+        new = _Generation(backends, self._target.method, self._options)
+        new.channelz = self._log.opened()
+        if self._running:
+            await self._warm(new)
+        self._note_backends(backends)
+        self._current = new
+        if old is not None:
+            self._retire(old)
+            if self._running:
+                self._ledger.event("channel.swapped", backends=list(backends.addresses or ()))
+
+    def _note_backends(self, backends: Backends) -> None:
+        known = self._current.backends.addresses if self._current else None
+        for address in sorted({*(backends.addresses or ())} - {*(known or ())}):
+            self._ledger.event("backend.added", address=address)
+        for address in sorted({*(known or ())} - {*(backends.addresses or ())}):
+            self._ledger.event("backend.removed", address=address)
+        self._log.given(backends.addresses)
+
+    async def _warm(self, generation: _Generation) -> None:
+        """Wait until the new channels are as connected as they get: a cold one spreads unevenly."""
+        end = time.monotonic() + SWAP_WAIT
+        while time.monotonic() < end:
+            for connection in generation.connections:
+                connection.channel.get_state(try_to_connect=True)
+            current = self._current.channelz if self._current else []
+            if self._log.read(generation.channelz, current).settled:
+                return
+            await asyncio.sleep(0.005)
+
+    def _retire(self, generation: _Generation) -> None:
+        task = asyncio.get_running_loop().create_task(generation.retire())
+        self._retired[task] = generation
+        task.add_done_callback(self._retired.pop)
+
+    def _read(self) -> Connectivity:
+        retired = [number for one in self._retired.values() for number in one.channelz]
+        return self._log.read(self._current.channelz if self._current else [], retired)
+
+    async def connectivity(self) -> Connectivity:
+        """Start connecting and tell how far it is."""
+        assert self._current is not None, "update comes first"
+        connections = self._current.connections
+        states = [one.channel.get_state(try_to_connect=True) for one in connections]
+        if not self._options.per_call:
+            return self._read()
+        if states[0] is grpc.ChannelConnectivity.READY:
+            return Connectivity(None, 1, 0, "")
+        failing = states[0] is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        return Connectivity(None, 0, int(failing), "")
+
+    async def explain(self) -> str:
+        """Return why nothing is connected, in gRPC's words, or ""."""
+        assert self._current is not None
+        channel = self._current.connections[0].channel
+        if channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            return ""
+        try:  # on a channel that cannot connect a call fails at once and says why
+            probe: Callable[..., Any] = channel.unary_unary("/grpc.health.v1.Health/Check")
+            await probe(b"", timeout=1)
+        except grpc.aio.AioRpcError as error:
+            return _message(error)
+        return ""
+
+    def connections(self) -> Connections:
+        """Read once more and sum up."""
+        if self._options.per_call:
+            addresses = self._current.backends.addresses if self._current else None
+            known = None if addresses is None else list(addresses)
+            return Connections(known, known, self._per_call, 0)
+        self._read()
+        return self._log.summary()
+
+    async def close(self) -> None:
+        """Close all channels."""
+        if self._current is not None:
+            self._retire(self._current)
+            self._current = None
+        await asyncio.gather(*self._retired)
+
+    # Calls
+
+    async def run(self) -> None:
+        """Make the calls that the ledger hands out until it has no more and all have ended."""
+        loop = asyncio.get_running_loop()
+        self._finished = loop.create_future()
+        self._running = True
+        self._ledger.changed = self._schedule
+        reader = None if self._options.per_call else loop.create_task(self._follow())
+        try:
+            self._turn()
+            await self._finished
+        finally:
+            self._running = False
+            for _, task in self._open.values():
+                task.cancel()
+            if reader is not None:
+                reader.cancel()
+            for timer in (self._timer, self._grace):
+                if timer is not None:
+                    timer.cancel()
+            tasks = [task for _, task in self._open.values()]
+            await asyncio.gather(*tasks, *filter(None, [reader]), return_exceptions=True)
+            self._sweep()
+
+    async def _follow(self) -> None:
+        """Read the connections' states about once a second, less often where that takes long."""
+        while True:
+            began = time.perf_counter()
+            self._read()
+            took = time.perf_counter() - began
+            await asyncio.sleep(max(READ_EVERY, took * SHARE_OF_TIME))
+
+    def _schedule(self) -> None:
+        """Have a turn soon: one for all calls that end in this turn of the event loop."""
+        if not self._turn_due and self._running:
+            self._turn_due = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Finish what ended, start what is due, and see to waking up again."""
+        self._turn_due = False
+        if not self._running:
+            return
+        if len(self._calls):
+            self._ledger.finish(self._calls)
+            self._calls.clear()
+        due = self._ledger.take()
+        loop = asyncio.get_running_loop()
+        for number, at in enumerate(due.at, due.first):
+            self._open[number] = (at, loop.create_task(self._call(number, at)))
+        if due.wake != self._wake or self._timer is None:
+            self._set_timer(loop, due.wake)
+        if self._ledger.over and self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
+        elif self._ledger.stopped and self._options.timeout is None and self._grace is None:
+            self._grace = loop.call_later(STOP_GRACE, self.cancel)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, wake: int | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake = wake
+        if wake is not None:
+            delay = (wake - self._ledger.now()) / 1e9
+            self._timer = loop.call_later(max(0.0, delay), self._woken)
+
+    def _woken(self) -> None:
+        self._timer = None
+        self._turn()
+
+    async def _call(self, number: int, due: int) -> None:
+        """Make one call and record how it ended, whatever happens."""
+        assert self._current is not None
+        ledger = self._ledger
+        payload, metadata = self._target.request(number)
+        backend, outcome, answers = UNATTRIBUTED, OK, 1
+        sent = ledger.now()
+        connection = None
+        try:
+            connection = self._connection()
+            connection.in_flight += 1
+            call = connection.unary(payload, timeout=self._options.timeout, metadata=metadata)
+            reply = await call
+            done = ledger.now()
+            found: tuple[Any, ...] = ()
+            if self._attribution.needs_metadata:
+                found = (*await call.initial_metadata(), *await call.trailing_metadata())
+            backend = ledger.backend(self._attribution.name(reply, found))
+        except grpc.aio.AioRpcError as error:
+            done, answers = ledger.now(), 0
+            outcome = ledger.outcome(error.code().value[0], _message(error))
+            if self._attribution.needs_metadata:
+                found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
+                backend = ledger.backend(self._attribution.name(None, found))
+        except asyncio.CancelledError:
+            done, answers = ledger.now(), 0
+            task = asyncio.current_task()
+            mine = task is not None and task.cancelling()
+            outcome = self._cancelled("by the load generator" if mine else "with its channel")
+        except Exception as error:  # a reply that does not parse, most likely: it must be counted too
+            done, answers = ledger.now(), 0
+            outcome = ledger.outcome(
+                grpc.StatusCode.INTERNAL.value[0], f"{type(error).__name__}: {error}"[:200]
+            )
+        del self._open[number]
+        self._calls.add(due, sent, done, backend, outcome, 1, answers)
+        self._schedule()
+        if connection is not None:
+            connection.ended()
+            if self._options.per_call:
+                await connection.channel.close()
+
+    def _connection(self) -> _Connection:
+        assert self._current is not None
+        if not self._options.per_call:
+            return self._current.pick()
+        self._per_call += 1
+        return _Connection(self._current.backends.uri, self._target.method, self._options)
+
+    def _cancelled(self, by: str) -> int:
+        return self._ledger.outcome(grpc.StatusCode.CANCELLED.value[0], f"cancelled {by}")
+
+    def cancel(self) -> None:
+        """End the run, cancelling every call in flight; each is counted as failed."""
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
+
+    def _sweep(self) -> None:
+        """Finish what is left after a cancel: calls whose task never took its first step."""
+        now = self._ledger.now()
+        for due, _ in self._open.values():
+            outcome = self._cancelled("before it was sent")
+            self._calls.add(due, now, now, UNATTRIBUTED, outcome, 0, 0)
+        self._open.clear()
+        if len(self._calls):
+            self._ledger.finish(self._calls)
+            self._calls.clear()
+
+
+def _message(error: grpc.aio.AioRpcError) -> str:
+    return (error.details() or "").partition("\n")[0][:200]

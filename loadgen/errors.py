@@ -1,0 +1,21 @@
+"""Errors that a user can cause: one line each, with the exit code that goes with it."""
+
+import click
+
+
+class LoadgenError(click.ClickException):
+    """The run or a file failed: exit code 1."""
+
+    exit_code = 1
+
+
+class PlanError(click.UsageError):
+    """What was asked for makes no sense: exit code 2, before any load starts."""
+
+
+class ResolutionError(LoadgenError):
+    """A name could not be turned into addresses."""
+
+
+class NotReadyError(LoadgenError):
+    """The backends were not there within the ready time-out."""

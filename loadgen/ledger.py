@@ -1,0 +1,144 @@
+"""The one place that counts calls: what fell due, what was sent, what was dropped, what ended."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from loadgen import calls as columns
+from loadgen.calls import Calls
+from loadgen.events import Event, Value
+from loadgen.names import Names
+from loadgen.pacing import Due, Pacer
+from loadgen.recorder import OK, UNATTRIBUTED, Recorder
+
+BACKENDS = 1000
+MESSAGES = 200
+EVENTS = 1000
+
+
+def _ignore() -> None:
+    """Stand in for an engine that has not asked to be told."""
+
+
+class Ledger:
+    """Stands between the pacer and an engine, and hands finished calls to the recorder.
+
+    An engine takes what is due, makes the calls and finishes every call that it took exactly once:
+
+        due = sent + dropped        sent = ok + failed + in flight
+
+    All times are ns since the start of the run, on one monotonic clock.
+    """
+
+    def __init__(
+        self,
+        pacer: Pacer,
+        recorder: Recorder,
+        *,
+        max_in_flight: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.pacer = pacer
+        self.recorder = recorder
+        self.changed: Callable[[], None] = _ignore
+        """Called when taking again may give something else: an engine sets it."""
+        self.due = 0
+        self.sent = 0
+        self.dropped = 0
+        self.ok = 0
+        self.failed = 0
+        self.stopped: str | None = None
+        """Why the run was stopped early, if it was."""
+        self.events: list[Event] = []
+        self.events_left_out = 0
+        self.backends: Names[str] = Names(BACKENDS)
+        self.outcomes: Names[tuple[int, str]] = Names(MESSAGES)
+        self._clock = clock
+        self._epoch = clock()
+        self._max_in_flight = max_in_flight
+        self._nothing_more = False
+        self._overflowed = False
+        self.backends.number("")  # number 0: UNATTRIBUTED
+        self.outcomes.number((0, ""))  # number 0: OK
+
+    def start(self) -> None:
+        """Make this moment the start of the run; what was noted before it gets negative times."""
+        before = self.now()
+        self._epoch += before
+        self.events = [replace(event, at=event.at - before) for event in self.events]
+        self.recorder.begin(time.time_ns())
+
+    def now(self) -> int:
+        """Return the ns since the start of the run."""
+        return self._clock() - self._epoch
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were taken and have not ended."""
+        return self.sent - self.ok - self.failed
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will fall due and nothing is in flight."""
+        return self._nothing_more and not self.in_flight
+
+    def take(self) -> Due:
+        """Return the calls to start now; what fell due beyond the room for it is dropped here."""
+        if self.stopped is not None:
+            self._nothing_more = True
+            return Due(self.due, (), 0, None, last=True)
+        now = self.now()
+        due = self.pacer.due(now, self._max_in_flight - self.in_flight)
+        started = len(due.at)
+        self.due += started + due.dropped
+        self.sent += started
+        if due.dropped:
+            self.dropped += due.dropped
+            self.recorder.dropped(now, due.dropped)
+        self._nothing_more = due.last
+        return due
+
+    def finish(self, calls: Calls) -> None:
+        """Count calls that ended: their room is free at once, and the recorder gets the rows."""
+        ended = len(calls)
+        ok = calls.column(columns.OUTCOME).count(OK)
+        self.ok += ok
+        self.failed += ended - ok
+        self.pacer.ended(calls.column(columns.DONE))
+        self.recorder.fold(calls)
+
+    def backend(self, name: str) -> int:
+        """Return the number of the backend of this name.
+
+        After the first 1000 names, and for an empty one, that is the number of the unattributed calls.
+        """
+        number = self.backends.number(name)
+        if number is None:
+            if not self._overflowed:
+                self._overflowed = True
+                self.event("backend.overflow", limit=BACKENDS)
+            return UNATTRIBUTED
+        return number
+
+    def outcome(self, code: int, message: str) -> int:
+        """Return the number of the outcome with this status code; after 200 messages they are pooled."""
+        number = self.outcomes.number((code, message))
+        if number is None:
+            self.outcomes.widen((code, "(other messages)"))
+            number = self.outcomes.number((code, "(other messages)"))
+            assert number is not None
+        return number
+
+    def event(self, name: str, at: int | None = None, **attributes: Value) -> None:
+        """Note what happened, now or at a given time (ns); after 1000 events they are only counted."""
+        if len(self.events) < EVENTS:
+            self.events.append(Event(self.now() if at is None else at, name, attributes))
+        else:
+            self.events_left_out += 1
+
+    def stop(self, reason: str) -> None:
+        """Let nothing more fall due; what is in flight goes on. The first reason stands."""
+        if self.stopped is None:
+            self.stopped = reason
+            self.event("run.stopping", reason=reason)
+            self.changed()

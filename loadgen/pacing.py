@@ -1,0 +1,133 @@
+"""When calls fall due: arithmetic only, without a clock and without sleeping.
+
+All times are nanoseconds since the start of the run.
+"""
+
+import heapq
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a pacer hands out."""
+
+    first: int
+    """Number of the first of these calls, counted from 0; those that were dropped are numbered too."""
+    at: Sequence[int]
+    """When each of the calls to start now fell due, in ns."""
+    dropped: int
+    """How many more fell due without room to start them."""
+    wake: int | None
+    """Take again at this time (ns), or when a call ends if that is sooner; None: only then."""
+    last: bool
+    """Nothing will fall due after these."""
+
+
+class Pacer(Protocol):
+    """Decides when calls fall due. `str()` of it describes the load: `Constant{100/s}`."""
+
+    def due(self, now: int, room: int) -> Due:
+        """Return what has fallen due by `now` and was not handed out before; `len(at) <= room`."""
+        ...
+
+    def ended(self, done: Sequence[int]) -> None:
+        """Hear that calls ended, and when (ns), in any order."""
+        ...
+
+    def expected(self) -> int | None:
+        """Return how many calls will fall due in all, or None where only time limits them."""
+        ...
+
+
+class Closed:
+    """A fixed number of callers, each starting its next call when its last one ended.
+
+    A call falls due when its caller came free, plus the pause. Because a slow server makes its callers
+    wait, closed load slows down with the server and hides its stalls.
+    """
+
+    def __init__(self, concurrency: int, *, total: int | None, duration: int | None, pause: int = 0) -> None:
+        self._concurrency = concurrency
+        self._total = total
+        self._duration = duration
+        self._pause = pause
+        self._free = [0] * concurrency  # a heap: when each caller that is not calling came free
+        self._next = 0
+
+    def __str__(self) -> str:
+        pause = f", pause {self._pause / SECOND:g} s" if self._pause else ""
+        return f"Closed{{{self._concurrency} at a time{pause}}}"
+
+    def due(self, now: int, room: int) -> Due:
+        """Hand out a call for each caller that is free by `now`."""
+        first, free = self._next, self._free
+        if self._duration is not None and now >= self._duration:
+            return Due(first, (), 0, None, last=True)
+        if self._total is not None:
+            room = min(room, self._total - first)
+        at: list[int] = []
+        while room > len(at) and free and free[0] <= now:
+            at.append(heapq.heappop(free))
+        self._next += len(at)
+        if self._next == self._total:
+            return Due(first, at, 0, None, last=True)
+        wake = free[0] if free and free[0] > now else None
+        if wake is not None and self._duration is not None:
+            wake = min(wake, self._duration)
+        return Due(first, at, 0, wake, last=False)
+
+    def ended(self, done: Sequence[int]) -> None:
+        """Free the callers of these calls, each `pause` after its call ended."""
+        for at in done:
+            heapq.heappush(self._free, at + self._pause)
+
+    def expected(self) -> int | None:
+        """Return the number of calls asked for, if one was."""
+        return self._total
+
+
+class Constant:
+    """Open load: call `k` falls due at `k / rate`, whatever became of those before it."""
+
+    def __init__(self, rate: float, *, total: int | None, duration: int | None) -> None:
+        self._rate = rate
+        counts = [total] if total is not None else []
+        if duration is not None:
+            counts.append(max(1, math.ceil(round(duration * rate / SECOND, 6))))
+        self._count = min(counts, default=None)
+        self._next = 0
+
+    def __str__(self) -> str:
+        return f"Constant{{{self._rate:g}/s}}"
+
+    def _at(self, number: int) -> int:
+        return round(number * SECOND / self._rate)
+
+    def due(self, now: int, room: int) -> Due:
+        """Hand out what fell due by `now`: the earliest while there is room, the others dropped."""
+        first = upto = self._next
+        upto = max(upto, int(now * self._rate / SECOND))
+        while upto > first and self._at(upto - 1) > now:  # both loops mend float rounding only
+            upto -= 1
+        while self._at(upto) <= now:
+            upto += 1
+        if self._count is not None:
+            upto = min(upto, self._count)
+        self._next = upto
+        started = min(upto - first, max(0, room))
+        at = [self._at(number) for number in range(first, first + started)]
+        last = upto == self._count
+        wake = None if last else self._at(upto)
+        return Due(first, at, upto - first - started, wake, last)
+
+    def ended(self, done: Sequence[int]) -> None:
+        """Change nothing: open load does not wait for answers."""
+
+    def expected(self) -> int | None:
+        """Return how many calls fall due within the total and the duration."""
+        return self._count

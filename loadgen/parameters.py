@@ -1,0 +1,106 @@
+"""Click types for what users write: durations, rates, numbers of connections, metadata."""
+
+import math
+from typing import Any
+
+import click
+import durationpy
+
+
+class Duration(click.ParamType[int]):
+    """A Go-style duration such as `500ms`, `30s` or `1m30s`; converted to whole ns."""
+
+    name = "duration"
+
+    def __init__(self, *, zero: bool = False) -> None:
+        """Allow 0 only where `zero` is set."""
+        self._zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return ns; fail where it is none, is negative, or is 0 and must not be."""
+        text = str(value).strip()
+        try:
+            duration = durationpy.from_str(text)
+        except (durationpy.DurationError, ValueError, OverflowError):
+            self.fail(f"{text!r} is no duration: write it like 500ms, 30s or 1m30s", param, ctx)
+        nanoseconds = round(duration.total_seconds() * 1e9)
+        if nanoseconds < 0 or text.startswith("-"):
+            self.fail(f"{text!r} is negative", param, ctx)
+        if not nanoseconds and not self._zero:
+            self.fail(f"{text!r} is too short: it must be more than 0", param, ctx)
+        return nanoseconds
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show DURATION in the help."""
+        return "DURATION"
+
+
+class Rate(click.ParamType[float]):
+    """Calls per second: a number above 0, with or without `/s`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return calls per second; fail where it is not a number above 0 and at most 1,000,000."""
+        text = str(value).strip().removesuffix("/s")
+        try:
+            rate = float(text)
+        except ValueError:
+            rate = math.nan
+        if not 0 < rate <= 1_000_000:
+            self.fail(
+                f"{str(value)!r} is no rate: write calls per second, above 0 and up to 1000000",
+                param,
+                ctx,
+            )
+        return rate
+
+
+class Connections(click.ParamType[int]):
+    """How many connections to make to each backend, or `per-call`, converted to 0."""
+
+    name = "connections"
+    PER_CALL = 0
+    MOST = 1000
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or PER_CALL; fail where it is neither."""
+        text = str(value).strip()
+        if text == "per-call":
+            return self.PER_CALL
+        if not text.isdecimal() or not 1 <= int(text) <= self.MOST:
+            self.fail(f"{text!r} is neither a number from 1 to {self.MOST} nor per-call", param, ctx)
+        return int(text)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show both forms in the help."""
+        return "N|per-call"
+
+
+class Metadata(click.ParamType[tuple[str, str]]):
+    """`key:value`, as gRPC metadata: keys are lower case; a `-bin` value is base64."""
+
+    name = "metadata"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return key and value; fail where a request with them could not be sent."""
+        if isinstance(value, tuple):
+            return (str(value[0]), str(value[1]))
+        key, colon, text = str(value).partition(":")
+        key, text = key.strip().lower(), text.strip()
+        if not colon:
+            self.fail(f"{str(value)!r} has no colon: write key:value", param, ctx)
+        # gRPC over HTTP/2, "Custom-Metadata": Header-Name is 1*( %x30-39 / %x61-7A / "_" / "-" / ".")
+        if not key or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in key):
+            self.fail(f"{key!r} is no metadata key: use letters, digits, - _ and .", param, ctx)
+        if key.startswith("grpc-"):
+            self.fail(f"{key!r} is reserved: keys that begin with grpc- are gRPC's own", param, ctx)
+        if not all(" " <= c <= "~" for c in text):
+            self.fail(f"the value of {key!r} is not printable ASCII", param, ctx)
+        return key, text
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "KEY:VALUE"

@@ -1,0 +1,157 @@
+"""The report on the terminal, in the order that ghz made familiar."""
+
+import textwrap
+from collections.abc import Iterator
+
+from loadgen.result import Backend, Result
+from loadgen.spread import Spread
+from loadgen.summary import PERCENTILES
+from loadgen.verdict import judge
+
+WIDTH = 100
+BAR = 30
+BINS = 10
+
+
+def render(result: Result) -> str:
+    """Return the report of one result, without a newline at its end."""
+    parts = (
+        _summary(result),
+        _backends(result),
+        _balance(result),
+        _histogram(result),
+        _percentiles(result),
+        _codes(result),
+        _errors(result),
+        _verdict(result),
+    )
+    return "\n\n".join("\n".join(lines) for lines in (list(part) for part in parts) if lines)
+
+
+def duration(nanoseconds: float) -> str:
+    """Return a duration with the unit that suits it: 412 us, 1.24 ms, 20.5 s."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= 0.9995 * size:
+            value = nanoseconds / size
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return f"{nanoseconds:.0f} ns"
+
+
+def _bar(share: float) -> str:
+    return "■" * round(share * BAR)
+
+
+def _summary(result: Result) -> Iterator[str]:
+    totals, latency = result.totals, result.latency
+    yield "Summary" + (f" (partial: {result.partial})" if result.partial else "")
+    rows = [
+        ("Target", str(result.plan["target"])),
+        (
+            "Load",
+            f"{result.pacing}, {result.evidence.policy}, discovery {result.evidence.discovery}"
+            + (", cold" if result.evidence.cold else ""),
+        ),
+        ("Count", f"{totals.sent} sent, {totals.ok} ok, {totals.failed} failed"),
+    ]
+    if totals.dropped:
+        rows.append(("Dropped", f"{totals.dropped} of {totals.due} due"))
+    rows.append(("Total", duration(result.duration)))
+    if latency.count:
+        rows += [
+            ("Slowest", duration(latency.max)),
+            ("Fastest", duration(latency.min)),
+            ("Average", duration(latency.mean())),
+        ]
+    rows.append(("Calls/s", f"{result.rate():.1f} sent, {result.throughput():.1f} ok"))
+    if "rps" in result.plan:
+        lag = result.lag
+        rows.append(("Lag", f"p50 {duration(lag.percentile(50))}, p99 {duration(lag.percentile(99))}"))
+    if result.evidence.connections is not None:
+        lost = result.evidence.connections_lost
+        rows.append(
+            (
+                "Connections",
+                f"{result.evidence.connections} made" + (f", {lost} lost" if lost else ""),
+            )
+        )
+    for name, text in rows:
+        yield f"  {name + ':':<13}{text}"
+
+
+def _backends(result: Result) -> Iterator[str]:
+    rows = sorted(result.backends.items(), key=lambda item: (item[1].first_call or 0, item[0]))
+    if result.unattributed.calls:
+        rows.append(("(unattributed)", result.unattributed))
+    if not rows:
+        return
+    width = max(len("Backend"), *(len(name) for name, _ in rows))
+    yield "Distribution per backend"
+    yield f"  {'Backend':<{width}}  {'calls':>8}   share  {'failed':>6}  {'p50':>8}  {'p99':>8}"
+    for name, backend in rows:
+        yield f"  {name:<{width}}  {_row(backend, result.totals.sent)}".rstrip()
+
+
+def _row(backend: Backend, sent: int) -> str:
+    share = backend.calls / sent if sent else 0.0
+    p50, p99 = "-", "-"
+    if backend.latency.count:
+        p50 = duration(backend.latency.percentile(50))
+        p99 = duration(backend.latency.percentile(99))
+    return f"{backend.calls:>8}  {share:>5.1%}  {backend.failed:>6}  {p50:>8}  {p99:>8}  {_bar(share)}"
+
+
+def _balance(result: Result) -> Iterator[str]:
+    spread = Spread.of(result)
+    if not spread.backends:
+        return
+    yield "Balance"
+    yield f"  {'Backends:':<16}{spread.backends}" + (f", and {spread.idle} idle" if spread.idle else "")
+    mean = spread.most / spread.peak_to_mean
+    apart = spread.most - spread.least
+    yield f"  {'Max - min:':<16}{apart} calls ({apart / mean:.1%} of the mean)"
+    yield f"  {'Peak to mean:':<16}{spread.peak_to_mean:.3f}"
+
+
+def _histogram(result: Result) -> Iterator[str]:
+    bins = result.latency.bins(BINS)
+    if not bins:
+        return
+    most = max(count for _, count in bins)
+    width = len(str(most)) + 2
+    yield "Latency histogram"
+    for upper, count in bins:
+        yield f"  {duration(upper):>8}  {f'[{count}]':<{width}}  {_bar(count / most)}".rstrip()
+
+
+def _percentiles(result: Result) -> Iterator[str]:
+    if not result.latency.count:
+        return
+    yield "Latency percentiles"
+    for percent in PERCENTILES:
+        yield f"  {percent:>5g} % in {duration(result.latency.percentile(percent))}"
+
+
+def _codes(result: Result) -> Iterator[str]:
+    counts: dict[str, int] = {}
+    for outcome in result.outcomes:
+        counts[outcome.code] = counts.get(outcome.code, 0) + outcome.calls
+    if counts:
+        yield "Status codes"
+    for code, count in counts.items():
+        yield f"  {code:<20}{count}"
+
+
+def _errors(result: Result) -> Iterator[str]:
+    errors = [outcome for outcome in result.outcomes if outcome.code != "OK"]
+    if errors:
+        yield "Errors"
+    for outcome in errors:
+        yield f"  {outcome.calls} x {outcome.code}: {outcome.message or '(no message)'}"
+
+
+def _verdict(result: Result) -> Iterator[str]:
+    yield "Verdict"
+    for finding in judge(result):
+        yield textwrap.fill(
+            finding.text, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )

@@ -1,0 +1,354 @@
+"""What a run leaves behind: the result, and its file.
+
+The file is JSON, described by `result.schema.json` (`loadgen schema`). `run` writes it and `report` reads
+it; nothing else joins the two. Everything that reports are made of is kept in a form that adds up, so
+results of several shards can be merged; `summary` is derived from it for people and scripts.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import fastjsonschema
+
+from loadgen.errors import LoadgenError
+from loadgen.events import Event
+from loadgen.histogram import Histogram
+
+FORMAT = "grpc-spread/result"
+VERSION = 1
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Calls of the whole run: due = sent + dropped, sent = ok + failed."""
+
+    due: int
+    sent: int
+    ok: int
+    failed: int
+    dropped: int
+
+
+@dataclass(slots=True)
+class Backend:
+    """What one backend did; times are ns since the start of the run. `latency` is of its ok calls."""
+
+    calls: int
+    ok: int
+    failed: int
+    first_call: int | None
+    last_call: int | None
+    latency: Histogram
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How many calls ended with this status code and message."""
+
+    code: str
+    message: str
+    calls: int
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Calls per interval, by the time at which they were sent. All lists have one length."""
+
+    interval: int
+    """Length of a row in ns."""
+    start: int
+    """Wall-clock time of the first row's begin, ns since the Unix epoch; at most one row before the run."""
+    sent: list[int]
+    failed: list[int]
+    dropped: list[int]
+    backends: dict[str, list[int]]
+    """Calls sent to each backend; failed ones that do not say who answered are in none."""
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What the client knew of the service and did about it: what the verdict rests on."""
+
+    discovery: str
+    """`static`, `dns` or `poll`."""
+    policy: str
+    cold: bool
+    """The load began on channels that had not connected."""
+    addresses: list[str] | None
+    """The addresses that the client used at the end; None where that cannot be known."""
+    addresses_seen: list[str] | None
+    """Every address that the client knew of at some time."""
+    addresses_now: list[str] | None
+    """What the name resolved to right after the run; None where it was not asked or did not resolve."""
+    connections: int | None
+    """Connections made over the run; None where that cannot be known."""
+    connections_lost: int | None
+
+
+@dataclass(slots=True)
+class Result:
+    """One run. Durations are ns."""
+
+    plan: Json
+    """What was asked for, as the keys of a plan file; without the values of metadata."""
+    pacing: str
+    versions: dict[str, str]
+    started: int
+    """Wall-clock time of the start, ns since the Unix epoch."""
+    duration: int
+    """From the start until the last call ended."""
+    partial: str | None
+    """Why the run ended before its plan did, or None."""
+    totals: Totals
+    messages_out: int
+    messages_in: int
+    unattributed: Backend
+    backends: dict[str, Backend]
+    latency: Histogram
+    """done - due, of calls that succeeded."""
+    service: Histogram
+    """done - sent, of calls that succeeded."""
+    lag: Histogram
+    """sent - due, of all calls."""
+    failed_latency: Histogram
+    """done - due, of calls that failed."""
+    outcomes: list[Outcome]
+    timeline: Timeline
+    events: list[Event]
+    events_left_out: int
+    evidence: Evidence
+
+    def rate(self) -> float:
+        """Return calls sent per second of the run."""
+        return self.totals.sent * 1e9 / self.duration if self.duration else 0.0
+
+    def throughput(self) -> float:
+        """Return calls that succeeded per second of the run."""
+        return self.totals.ok * 1e9 / self.duration if self.duration else 0.0
+
+    def to_json(self, summary: Json) -> Json:
+        """Return the file's content, with this summary."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "versions": self.versions,
+            "plan": self.plan,
+            "pacing": self.pacing,
+            "started": datetime.fromtimestamp(self.started / 1e9, UTC).isoformat(),
+            "started_ns": self.started,
+            "duration_ns": self.duration,
+            "partial": self.partial,
+            "totals": _plain(self.totals),
+            "messages": {"out": self.messages_out, "in": self.messages_in},
+            "summary": summary,
+            "backends": {name: _backend_json(one) for name, one in self.backends.items()},
+            "unattributed": _backend_json(self.unattributed),
+            "latency": _histogram_json(self.latency),
+            "service_time": _histogram_json(self.service),
+            "lag": _histogram_json(self.lag),
+            "failed_latency": _histogram_json(self.failed_latency),
+            "outcomes": [_plain(outcome) for outcome in self.outcomes],
+            "timeline": {
+                "interval_ns": self.timeline.interval,
+                "start_ns": self.timeline.start,
+                "sent": self.timeline.sent,
+                "failed": self.timeline.failed,
+                "dropped": self.timeline.dropped,
+                "backends": self.timeline.backends,
+            },
+            "events": [{"at_ns": event.at, "name": event.name, **event.attributes} for event in self.events],
+            "events_left_out": self.events_left_out,
+            "evidence": _plain(self.evidence),
+        }
+
+    @classmethod
+    def from_json(cls, content: object) -> Self:
+        """Return the result in a file's content; raises ValueError saying where it is not one."""
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f'is not a result: it has no "format": "{FORMAT}"')
+        version = content.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise ValueError(
+                f"has format version {version}, newer than this loadgen's {VERSION}: update loadgen"
+            )
+        try:
+            _validator()(content)
+            return cls._read(content)
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise ValueError(f"is not a whole result: {error.message}") from None
+
+    @classmethod
+    def _read(cls, content: Json) -> Self:
+        timeline = content["timeline"]
+        return cls(
+            plan=content["plan"],
+            pacing=content["pacing"],
+            versions=content["versions"],
+            started=content["started_ns"],
+            duration=content["duration_ns"],
+            partial=content["partial"],
+            totals=Totals(**content["totals"]),
+            messages_out=content["messages"]["out"],
+            messages_in=content["messages"]["in"],
+            unattributed=_backend_of(content["unattributed"], "unattributed"),
+            backends={
+                name: _backend_of(one, f"backends.{name}") for name, one in content["backends"].items()
+            },
+            latency=_histogram_of(content["latency"], "latency"),
+            service=_histogram_of(content["service_time"], "service_time"),
+            lag=_histogram_of(content["lag"], "lag"),
+            failed_latency=_histogram_of(content["failed_latency"], "failed_latency"),
+            outcomes=[Outcome(**outcome) for outcome in content["outcomes"]],
+            timeline=Timeline(
+                timeline["interval_ns"],
+                timeline["start_ns"],
+                timeline["sent"],
+                timeline["failed"],
+                timeline["dropped"],
+                timeline["backends"],
+            ),
+            events=[
+                Event(
+                    event["at_ns"],
+                    event["name"],
+                    {key: value for key, value in event.items() if key not in {"at_ns", "name"}},
+                )
+                for event in content["events"]
+            ],
+            events_left_out=content["events_left_out"],
+            evidence=Evidence(**content["evidence"]),
+        )
+
+
+def _plain(thing: Totals | Outcome | Evidence) -> Json:
+    return {name: getattr(thing, name) for name in thing.__slots__}
+
+
+def _histogram_json(histogram: Histogram) -> Json:
+    return {
+        "count": histogram.count,
+        "sum_ns": histogram.sum,
+        "min_ns": histogram.min,
+        "max_ns": histogram.max,
+        "hdr": histogram.encode(),
+    }
+
+
+def _histogram_of(content: Json, where: str) -> Histogram:
+    try:
+        histogram = Histogram.decode(
+            content["hdr"],
+            total=content["sum_ns"],
+            low=content["min_ns"],
+            high=content["max_ns"],
+        )
+    except ValueError as error:
+        raise ValueError(f"is damaged: {where}.hdr is no HdrHistogram ({error})") from None
+    if histogram.count != content["count"]:
+        raise ValueError(f"is damaged: {where}.hdr counts {histogram.count} values, not {content['count']}")
+    return histogram
+
+
+def _backend_json(backend: Backend) -> Json:
+    return {
+        "calls": backend.calls,
+        "ok": backend.ok,
+        "failed": backend.failed,
+        "first_call_ns": backend.first_call,
+        "last_call_ns": backend.last_call,
+        "latency": _histogram_json(backend.latency),
+    }
+
+
+def _backend_of(content: Json, where: str) -> Backend:
+    return Backend(
+        content["calls"],
+        content["ok"],
+        content["failed"],
+        content["first_call_ns"],
+        content["last_call_ns"],
+        _histogram_of(content["latency"], f"{where}.latency"),
+    )
+
+
+def schema() -> Json:
+    """Return the JSON Schema (draft 7) of a result file."""
+    content: Json = json.loads(resources.files("loadgen").joinpath("result.schema.json").read_text("utf-8"))
+    return content
+
+
+@cache
+def _validator() -> Callable[[object], object]:
+    compiled: Callable[[object], object] = fastjsonschema.compile(schema(), use_default=False)
+    return compiled
+
+
+def read(path: Path) -> Result:
+    """Return the result in a file; raises LoadgenError naming the file and what is wrong with it."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise LoadgenError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise LoadgenError(f"{path} is not JSON, or was cut short: {error}") from None
+    try:
+        return Result.from_json(content)
+    except ValueError as error:
+        raise LoadgenError(f"{path} {error}") from None
+
+
+class ResultFile:
+    """A result file that will be written: opened before the load, so a bad path is found in time.
+
+    It is written beside its place and moved there whole, so an older file stays until then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raise LoadgenError where no file can be written at `path`."""
+        self._path = path
+        if path.is_dir():
+            raise LoadgenError(f"cannot write {path}: it is a directory")
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        except OSError as error:
+            raise LoadgenError(f"cannot write {path}: {error.strerror}") from None
+        os.close(handle)
+        self._temporary = Path(name)
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write the content and put the file in its place; raises LoadgenError where that fails."""
+        try:
+            with self._temporary.open("w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._temporary.chmod(0o666 & ~_umask())
+            self._temporary.replace(self._path)
+        except OSError as error:
+            self.discard()
+            raise LoadgenError(
+                f"cannot write {self._path}: {error.strerror}; what was there is untouched"
+            ) from None
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless the file was written."""
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,155 @@
+"""One run: wires the parts together, nothing else."""
+
+import asyncio
+import signal
+from contextlib import suppress
+
+from loadgen import attribution, readiness
+from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
+from loadgen.engines import Engine
+from loadgen.engines.grpc import GrpcEngine, Options
+from loadgen.errors import LoadgenError, PlanError, ResolutionError
+from loadgen.ledger import Ledger
+from loadgen.pacing import Closed, Constant, Pacer
+from loadgen.plan import DEFAULT_POLL_INTERVAL, Plan
+from loadgen.progress import Progress
+from loadgen.recorder import Recorder
+from loadgen.result import Result
+from loadgen.snapshot import snapshot
+from loadgen.target import Target, Uri
+
+MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
+
+
+def pacer_of(plan: Plan) -> Pacer:
+    """Return the pacer for the plan's load."""
+    total, duration = plan.limits
+    if plan.rps is not None:
+        return Constant(plan.rps, total=total, duration=duration)
+    concurrency = plan.concurrency or 1
+    if total is not None:
+        concurrency = min(concurrency, total)
+    return Closed(concurrency, total=total, duration=duration, pause=plan.interval or 0)
+
+
+def discovery_of(plan: Plan, uri: Uri) -> Discovery:
+    """Return the plan's way to learn of backends; raises PlanError where the target has no name."""
+    if plan.discovery == "dns":
+        return Dns(uri)
+    if uri.name is None:
+        raise PlanError(f"--discovery {plan.discovery} needs a target with a host name, not {uri.text}")
+    if plan.discovery == "static":
+        return Static(uri.name)
+    return Poll(uri.name, plan.poll_interval or DEFAULT_POLL_INTERVAL)
+
+
+class Run:
+    """A run of one plan. Making it checks the plan: errors come before any load."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        uri = Uri.parse(plan.target)
+        self._target = Target(uri, metadata=plan.metadata)
+        self._discovery = discovery_of(plan, uri)
+        self._recorder = Recorder()
+        pacer = pacer_of(plan)
+        in_flight = plan.max_in_flight or MAX_IN_FLIGHT
+        if plan.rps is None:
+            in_flight = plan.concurrency or 1
+        self._ledger = Ledger(pacer, self._recorder, max_in_flight=in_flight)
+        self._engine: Engine = GrpcEngine(
+            self._ledger,
+            self._target,
+            attribution.parse(plan.backend_from, self._target.reply),
+            Options(
+                plan.lb_policy,
+                plan.connections,
+                plan.health_check,
+                plan.timeout / 1e9 if plan.timeout else None,
+            ),
+        )
+        self._now: list[str] | None = None
+
+    async def execute(self, progress: Progress) -> Result:
+        """Wait for the backends, make the calls and return what was seen.
+
+        SIGINT and SIGTERM end the load: calls in flight get their deadline, a second signal cancels them.
+        Raises NotReadyError or ResolutionError where the backends were not there in time.
+        """
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        started = False
+
+        def stop(number: signal.Signals) -> None:
+            if not started:
+                task.cancel()
+            elif self._ledger.stopped is None:
+                self._ledger.stop(number.name)
+                progress.say(f"{number.name}: ending the calls in flight; once more cancels them")
+            else:
+                self._engine.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        try:
+            try:
+                backends = await self._ready()
+            except asyncio.CancelledError:
+                raise LoadgenError("stopped before the first call") from None
+            started = True
+            await self._load(backends, progress)
+            if isinstance(self._discovery, Dns | Static):
+                self._now = await _look(self._target.uri)
+            return snapshot(self.plan, self._ledger, self._recorder, self._engine.connections(), self._now)
+        finally:
+            await self._engine.close()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def _ready(self) -> Backends:
+        limit = self.plan.ready_timeout / 1e9
+        if self.plan.cold:
+            backends = await readiness.first_backends(self._discovery, limit)
+            await self._engine.update(backends)
+            return backends
+        return await readiness.wait(
+            self._engine,
+            self._discovery,
+            expect=self.plan.expect_backends,
+            limit=limit,
+            target=self.plan.target,
+        )
+
+    async def _load(self, backends: Backends, progress: Progress) -> None:
+        self._ledger.start()
+        progress.start(self._ledger, self.plan)
+        followers = [
+            asyncio.create_task(self._follow(backends)),
+            asyncio.create_task(progress.run()),
+        ]
+        try:
+            await self._engine.run()
+        finally:
+            for follower in followers:
+                follower.cancel()
+            for follower in followers:
+                with suppress(asyncio.CancelledError):
+                    await follower
+            progress.stop()
+
+    async def _follow(self, backends: Backends) -> None:
+        changes = self._discovery.changes(backends, self._ledger)
+        if changes is not None:
+            async for changed in changes:
+                await self._engine.update(changed)
+
+
+async def _look(uri: Uri) -> list[str] | None:
+    """Look the name up once more, to compare with what the client used."""
+    if uri.name is None:
+        return None
+    try:
+        return list(await resolve(uri.name))
+    except ResolutionError:
+        return None

@@ -1,0 +1,108 @@
+"""Makes a result of what ledger, recorder and engine hold; during a run or after it."""
+
+import platform
+
+import grpc
+
+from loadgen import __version__
+from loadgen.engines import Connections
+from loadgen.ledger import Ledger
+from loadgen.plan import Plan
+from loadgen.recorder import (
+    DROPPED,
+    OK,
+    UNATTRIBUTED,
+    BackendCounts,
+    Recorder,
+    failed_series,
+    sent_series,
+)
+from loadgen.result import Backend, Evidence, Outcome, Result, Timeline, Totals
+
+
+def snapshot(
+    plan: Plan,
+    ledger: Ledger,
+    recorder: Recorder,
+    connections: Connections,
+    addresses_now: list[str] | None,
+) -> Result:
+    """Return what there is now. Histograms are the recorder's own: they go on counting."""
+    recorder.flush()
+    names = list(ledger.backends)
+    counts = {name: recorder.backend(number) for number, name in enumerate(names)}
+    unattributed = counts.pop(names[UNATTRIBUTED])
+    return Result(
+        plan=plan.to_json(),
+        pacing=str(ledger.pacer),
+        versions={
+            "loadgen": __version__,
+            "grpc": grpc.__version__,
+            "python": platform.python_version(),
+        },
+        started=recorder.started,
+        duration=recorder.last_done,
+        partial=None if ledger.stopped is None else f"stopped by {ledger.stopped}",
+        totals=Totals(ledger.due, ledger.sent, ledger.ok, ledger.failed, ledger.dropped),
+        messages_out=recorder.messages_out,
+        messages_in=recorder.messages_in,
+        unattributed=_backend(unattributed),
+        backends={name: _backend(one) for name, one in counts.items() if one.calls},
+        latency=recorder.latency,
+        service=recorder.service,
+        lag=recorder.lag,
+        failed_latency=recorder.failed_latency,
+        outcomes=_outcomes(ledger, recorder),
+        timeline=_timeline(names, recorder),
+        events=sorted(ledger.events, key=lambda event: event.at),
+        events_left_out=ledger.events_left_out,
+        evidence=Evidence(
+            discovery=plan.discovery,
+            policy=plan.lb_policy,
+            cold=plan.cold,
+            addresses=connections.addresses,
+            addresses_seen=connections.seen,
+            addresses_now=addresses_now,
+            connections=connections.made,
+            connections_lost=connections.lost,
+        ),
+    )
+
+
+def _backend(counts: BackendCounts) -> Backend:
+    return Backend(
+        counts.calls,
+        counts.ok,
+        counts.calls - counts.ok,
+        counts.first_call,
+        counts.last_call,
+        counts.latency,
+    )
+
+
+def _outcomes(ledger: Ledger, recorder: Recorder) -> list[Outcome]:
+    codes = {code.value[0]: code.name for code in grpc.StatusCode}
+    found = []
+    for number, (code, message) in enumerate(ledger.outcomes):
+        calls = recorder.outcome(number)
+        if calls:
+            found.append((number != OK, -calls, Outcome(codes[code], message, calls)))
+    return [outcome for _, _, outcome in sorted(found, key=lambda entry: entry[:2])]
+
+
+def _timeline(names: list[str], recorder: Recorder) -> Timeline:
+    timeline = recorder.timeline
+    rows = timeline.rows()
+    numbers = range(len(names))
+    sent = {number: timeline.series(sent_series(number), rows) for number in numbers}
+    failed = [timeline.series(failed_series(number), rows) for number in numbers]
+    return Timeline(
+        interval=timeline.interval,
+        start=timeline.start(),
+        sent=[sum(row) for row in zip(*sent.values(), strict=True)],
+        failed=[sum(row) for row in zip(*failed, strict=True)],
+        dropped=timeline.series(DROPPED, rows),
+        backends={
+            names[number]: counts for number, counts in sent.items() if number != UNATTRIBUTED and any(counts)
+        },
+    )

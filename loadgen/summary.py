@@ -1,0 +1,40 @@
+"""The part of a result file that is derived from the rest, for people and scripts."""
+
+from typing import Any
+
+from loadgen.histogram import Histogram
+from loadgen.result import Result
+from loadgen.spread import Spread
+from loadgen.verdict import judge
+
+PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
+
+
+def of(result: Result) -> dict[str, Any]:
+    """Return rate and throughput (calls/s), times in seconds, the spread and the verdict."""
+    spread = Spread.of(result)
+    return {
+        "rate": round(result.rate(), 3),
+        "throughput": round(result.throughput(), 3),
+        "latency_s": _seconds(result.latency),
+        "service_time_s": _seconds(result.service),
+        "lag_s": _seconds(result.lag),
+        "spread": {
+            "backends": spread.backends,
+            "least": spread.least,
+            "most": spread.most,
+            "peak_to_mean": round(spread.peak_to_mean, 4),
+            "variation": round(spread.variation, 4),
+            "idle": spread.idle,
+        },
+        "verdict": [{"rule": finding.rule, "text": finding.text} for finding in judge(result)],
+    }
+
+
+def _seconds(histogram: Histogram) -> dict[str, float]:
+    return {
+        "mean": histogram.mean() / 1e9,
+        "min": histogram.min / 1e9,
+        "max": histogram.max / 1e9,
+        **{f"p{percent:g}": histogram.percentile(percent) / 1e9 for percent in PERCENTILES},
+    }

@@ -1,0 +1,309 @@
+"""What happened, why, and what to change: rules over a result's evidence.
+
+Each rule is a function that returns its finding or None. The first of `CAUSES` that applies explains the
+spread; all of `WARNINGS` that apply follow. A rule speaks only of what the result shows: where evidence
+is missing it says so.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loadgen.result import Result
+from loadgen.spread import Spread
+
+SECOND = 1_000_000_000
+MILLISECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a rule found."""
+
+    rule: str
+    """The rule's name, for scripts."""
+    text: str
+    """One or two sentences: what, why, and what to change."""
+
+
+Rule = Callable[[Result], str | None]
+
+
+def judge(result: Result) -> list[Finding]:
+    """Return the cause first, then the warnings."""
+    causes = ((rule.__name__, rule(result)) for rule in CAUSES)
+    cause = next(Finding(name, text) for name, text in causes if text is not None)
+    warnings = ((rule.__name__, rule(result)) for rule in WARNINGS)
+    return [cause, *(Finding(name, text) for name, text in warnings if text is not None)]
+
+
+def _calls(number: int) -> str:
+    return f"{number} call{'' if number == 1 else 's'}"
+
+
+# Causes
+
+
+def nothing_succeeded(result: Result) -> str | None:
+    """No call succeeded, so there is no spread."""
+    if result.totals.ok:
+        return None
+    if not result.outcomes:
+        return "No call was made."
+    worst = result.outcomes[0]
+    cures = {
+        "UNIMPLEMENTED": f"The server has no such method: check what {result.plan['target']} serves.",
+        "UNAVAILABLE": "The backends could not be reached: check address, port and whether they run.",
+        "DEADLINE_EXCEEDED": "No answer came within the deadline: the server is slower than --timeout.",
+        "UNAUTHENTICATED": "The server wants credentials: give them with --metadata.",
+        "PERMISSION_DENIED": "The server refuses these credentials.",
+    }
+    cure = cures.get(worst.code, "The status code and message above are what the server said.")
+    return f"No call succeeded; {worst.calls} of {result.totals.sent} ended {worst.code}. {cure}"
+
+
+def unknown_backends(result: Result) -> str | None:
+    """Replies did not say who sent them."""
+    if result.backends:
+        return None
+    return (
+        "No reply said which backend sent it, so the spread is not known."
+        " Name the field or metadata key that does with --backend-from."
+    )
+
+
+def new_addresses_unused(result: Result) -> str | None:
+    """The name resolves to addresses that the client never learnt of."""
+    evidence = result.evidence
+    if evidence.addresses_now is None or evidence.addresses_seen is None:
+        return None
+    unknown = set(evidence.addresses_now) - set(evidence.addresses_seen)
+    if not unknown:
+        return None
+    why = {
+        "static": "Discovery static looks a name up once.",
+        "dns": "gRPC's resolver looks a name up again only when a connection is lost, it never polls.",
+        "poll": "They came after the last look-up.",
+    }[evidence.discovery]
+    gone = len(set(evidence.addresses_seen) - set(evidence.addresses_now))
+    lost = f" {gone} that it did know {'is' if gone == 1 else 'are'} gone." if gone else ""
+    cure = "" if evidence.discovery == "poll" else " Use --discovery poll to follow replicas."
+    return (
+        f"The name now resolves to {len(evidence.addresses_now)} addresses,"
+        f" and {len(unknown)} of them got no call: the client never learnt of them.{lost} {why}{cure}"
+    )
+
+
+def connection_balanced(result: Result) -> str | None:
+    """One address, one connection, one backend: connections were balanced, not calls."""
+    evidence = result.evidence
+    if len(result.backends) != 1 or evidence.connections != 1:
+        return None
+    addresses = evidence.addresses_now or evidence.addresses
+    if addresses is None or len(addresses) != 1:
+        return None
+    return (
+        f"All {result.totals.sent} calls went over one connection to the one address {addresses[0]} and"
+        " reached one backend. A ClusterIP picks a backend for each connection, not for each call, and gRPC"
+        " keeps its connection: if the service has more replicas they got nothing. Make it headless"
+        " (headless=true) and use --lb-policy round_robin."
+    )
+
+
+def pick_first(result: Result) -> str | None:
+    """Several addresses, and the policy uses one."""
+    evidence = result.evidence
+    addresses = evidence.addresses_now or evidence.addresses or ()
+    if evidence.policy != "pick_first" or len(result.backends) != 1 or len(addresses) < 2:
+        return None
+    return (
+        f"The name resolves to {len(addresses)} addresses, but the policy pick_first sends every call to the"
+        " first that connects. Use --lb-policy round_robin."
+    )
+
+
+def by_connection(result: Result) -> str | None:
+    """Several connections to one address reached several backends."""
+    evidence = result.evidence
+    addresses = evidence.addresses_now or evidence.addresses
+    if evidence.connections is None or len(result.backends) < 2:
+        return None
+    if addresses is None or len(addresses) != 1:
+        return None
+    per_call = result.plan.get("connections") == "per-call"
+    how = "a new connection for every call" if per_call else f"{evidence.connections} connections"
+    cost = (
+        " That spreads, at the price of a handshake for each call: a headless service with round_robin"
+        " spreads calls over kept connections."
+        if per_call
+        else " With so few connections the spread is chance: a headless service with round_robin"
+        " spreads calls."
+    )
+    return (
+        f"{how[0].upper()}{how[1:]} to one address reached {len(result.backends)} backends, each connection"
+        f" balanced by itself.{cost}"
+    )
+
+
+def replicas_changed(result: Result) -> str | None:
+    """Backends joined or left during the run."""
+    added = [e for e in result.events if e.name == "backend.added" and e.at > 0]
+    removed = [e for e in result.events if e.name == "backend.removed" and e.at > 0]
+    lost = [e for e in result.events if e.name == "connection.lost" and e.at > 0]
+    if not added and not removed and not lost:
+        return None
+    if added or removed:
+        return (
+            f"Backends changed during the run ({len(added)} joined, {len(removed)} left) and the client"
+            f" followed by discovery {result.evidence.discovery}: {len(result.backends)} took calls, each"
+            " for as long as it was there, so their totals differ."
+        )
+    if len(result.backends) < 2:
+        return None
+    where = sorted({str(event.attributes.get("address")) for event in lost})
+    return (
+        f"The client lost its connection to {', '.join(where)} during the run, and calls went to the other"
+        " backends meanwhile, so totals differ."
+    )
+
+
+def cold_channel(result: Result) -> str | None:
+    """The burst came before the connections were there."""
+    spread = Spread.of(result)
+    if not result.evidence.cold or spread.even or spread.backends < 2:
+        return None
+    return (
+        "The load began on a channel that had not connected: calls waited, and the queue went to whichever"
+        " backend connected first. That is start-up, not policy: without --cold the run waits for the"
+        " connections, and round_robin is even."
+    )
+
+
+def backends_unreached(result: Result) -> str | None:
+    """Addresses the client knew got no call."""
+    spread, evidence = Spread.of(result), result.evidence
+    if evidence.policy == "pick_first" or not spread.idle:
+        return None
+    failed = [e for e in result.events if e.name == "connection.failed"]
+    if failed:
+        last = failed[-1].attributes
+        reason = f": {last.get('address')} could not be connected ({last.get('reason')})"
+    else:
+        reason = "; the evidence does not say why"
+    return (
+        f"{spread.idle} of the addresses that the name resolves to got no call{reason}."
+        f" The other {spread.backends} took all of them."
+    )
+
+
+def even(result: Result) -> str | None:
+    """Every backend got its share."""
+    spread = Spread.of(result)
+    if not spread.even or spread.backends < 2:
+        return None
+    return (
+        f"Even: {spread.backends} backends got {spread.least} to {spread.most} calls each"
+        f" by {result.evidence.policy}."
+    )
+
+
+def unexplained(result: Result) -> str | None:
+    """The evidence does not explain what was seen."""
+    spread = Spread.of(result)
+    if spread.backends == 1:
+        return (
+            "One backend took every call, and the evidence does not say whether there are others: neither"
+            " its addresses nor its connections could be counted."
+            if result.evidence.connections is None or result.evidence.addresses is None
+            else "One backend took every call, and the client knew of no other."
+        )
+    return (
+        f"Uneven: the busiest of {spread.backends} backends got {spread.peak_to_mean:.2f} times the mean,"
+        " and the evidence does not say why."
+    )
+
+
+CAUSES: tuple[Rule, ...] = (
+    nothing_succeeded,
+    unknown_backends,
+    new_addresses_unused,
+    connection_balanced,
+    pick_first,
+    by_connection,
+    replicas_changed,
+    cold_channel,
+    backends_unreached,
+    even,
+    unexplained,
+)
+
+
+# Warnings
+
+
+def stopped_early(result: Result) -> str | None:
+    """The plan was not finished."""
+    if result.partial is None:
+        return None
+    return f"Partial: the run was {result.partial} after {_calls(result.totals.sent)}."
+
+
+def some_failed(result: Result) -> str | None:
+    """Some calls failed."""
+    totals = result.totals
+    if not totals.failed or not totals.ok:
+        return None
+    worst = next(one for one in result.outcomes if one.code != "OK")
+    lost = result.evidence.connections_lost
+    beside = f", and {lost} connection{'s were' if lost != 1 else ' was'} lost" if lost else ""
+    return (
+        f"{_calls(totals.failed)} of {totals.sent} failed{beside}; most often {worst.code}"
+        f" ({worst.message or 'no message'})."
+    )
+
+
+def some_dropped(result: Result) -> str | None:
+    """Calls fell due without room."""
+    dropped = result.totals.dropped
+    if not dropped:
+        return None
+    return (
+        f"{_calls(dropped)} of {result.totals.due} fell due while --max-in-flight calls were in flight and"
+        " were never sent: the percentiles leave them out, so the truth is worse than they say."
+    )
+
+
+def client_late(result: Result) -> str | None:
+    """The client could not start calls when they were due."""
+    late = result.lag.percentile(99)
+    if "rps" not in result.plan or late < 20 * MILLISECOND:
+        return None
+    return (
+        f"The load generator itself was late: 1 call in 100 started {late / MILLISECOND:.0f} ms or more after"
+        " it was due. Latencies include that; lower --rps, or give it more CPU, before blaming the server."
+    )
+
+
+def closed_hides_stalls(result: Result) -> str | None:
+    """Closed load stopped asking while the server stalled."""
+    if "rps" in result.plan or result.latency.count < 100 or not result.duration:
+        return None
+    usual, p99 = result.latency.percentile(50), result.latency.percentile(99)
+    number, waited = result.latency.above(max(20 * usual, 50 * MILLISECOND, p99))
+    callers = int(result.plan.get("concurrency", 1))
+    share = waited / callers / result.duration
+    if share < 0.03:
+        return None
+    return (
+        f"Closed load hides stalls: callers spent {share:.0%} of the run in {_calls(number)} of up to"
+        f" {result.latency.max / SECOND:.2f} s, which the 99th percentile ({p99 / MILLISECOND:.1f} ms) does"
+        " not show, as nothing was due meanwhile. Measure latency with open load (--rps)."
+    )
+
+
+WARNINGS: tuple[Rule, ...] = (
+    stopped_early,
+    some_failed,
+    some_dropped,
+    client_late,
+    closed_hides_stalls,
+)

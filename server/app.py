@@ -1,0 +1,96 @@
+"""Builds a replica and runs it until it has drained."""
+
+import asyncio
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from server import log, service
+from server.drain import Signals, drain
+from server.health import Health
+from server.identity import Identity
+from server.listen import CannotListen, join, refusal
+from server.metrics import Calls, Exposition, Metrics
+from server.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code: 1 if the drain cut calls off.
+
+    Raises CannotListen, before anything is served.
+    """
+    log.configure(settings.log_level)
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    signals = Signals()
+    exposition = _expose(settings)
+    server = grpc.aio.server(options=_options(settings))
+    port = _bind(server, settings)
+
+    address = settings.address or join(settings.host, port)
+    identity = Identity.new(settings.name, address)
+    calls = Calls()
+    metrics = Metrics(identity, calls)
+    checks = Health()
+    server.add_generic_rpc_handlers([service.Service(identity, settings.faults, calls).handler()])
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection(
+        (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+
+    exposition.start(metrics)
+    await checks.set(service.NAME, health_pb2.HealthCheckResponse.SERVING)
+    await server.start()
+    _log.info(
+        "serving",
+        id=identity.id,
+        name=identity.name,
+        address=address,
+        port=port,
+        metrics_port=exposition.port,
+    )
+    await signals.first.wait()
+    cut = await drain(server, checks, metrics, settings, signals.second)
+    _log.info("stopped", served=calls.served, cut=cut)
+    signals.ignore()
+    return 1 if cut else 0
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", 0),  # else two replicas may share a port unawares
+        # the defaults, 1000 and 3000, cancel calls when thousands arrive at once
+        ("grpc.server.max_pending_requests", 100_000),
+        ("grpc.server.max_pending_requests_hard_limit", 200_000),
+        # the default, 5 minutes, takes a client's keepalive for an attack (gRFC A8)
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+    ages = {
+        "grpc.max_connection_age_ms": settings.max_connection_age,
+        "grpc.max_connection_age_grace_ms": settings.max_connection_age_grace,
+    }
+    options += [(name, age // 1_000_000) for name, age in ages.items() if age is not None]
+    return options
+
+
+def _expose(settings: Settings) -> Exposition:
+    host, port = settings.host, settings.metrics_port
+    try:
+        return Exposition(host, port)
+    except OSError as error:
+        raise CannotListen(host, port, "--metrics-port", error) from error
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+    host, port = settings.host, settings.port
+    try:
+        return server.add_insecure_port(join(host, port))
+    except RuntimeError as error:
+        raise CannotListen(host, port, "--port", refusal(host, port)) from error

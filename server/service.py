@@ -1,0 +1,80 @@
+"""The service itself: `/Service/Get`."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+from time import monotonic_ns
+from typing import TypeAlias
+
+import grpc
+
+from server.faults import Faults
+from server.identity import Identity
+from server.metrics import Calls
+from server.settings import SECOND
+from service_proto.service_pb2 import Req, Res
+
+NAME = "Service"
+
+Context: TypeAlias = grpc.aio.ServicerContext[Req, Res]
+
+
+class Work:
+    """What one Get makes a replica do before it is answered."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._began = monotonic_ns()
+        self._delay = faults.delay / SECOND
+        self._stall = faults.stall
+        self._slots: AbstractAsyncContextManager[None] = (
+            asyncio.Semaphore(faults.slots) if faults.slots else nullcontext()
+        )
+
+    async def do(self) -> None:
+        """Take a slot and the time it takes; a stall stops all who hold or want one."""
+        async with self._slots:
+            await self._outlast_stall()
+            if self._delay:
+                await asyncio.sleep(self._delay)
+                await self._outlast_stall()
+
+    async def _outlast_stall(self) -> None:
+        if self._stall is None:
+            return
+        if remaining := self._stall.remaining(monotonic_ns() - self._began):
+            await asyncio.sleep(remaining / SECOND)
+
+
+class Service:
+    """Answers every Get with the replica's id."""
+
+    def __init__(self, identity: Identity, faults: Faults, calls: Calls) -> None:
+        self._answer = Res(id=identity.id)
+        self._metadata = identity.metadata
+        self._calls = calls
+        self._errors = faults.errors
+        self._work = Work(faults) if faults.delay or faults.stall or faults.slots else None
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return what a gRPC server is given."""
+        get = grpc.unary_unary_rpc_method_handler(self.get, Req.FromString, Res.SerializeToString)
+        return grpc.method_handlers_generic_handler(NAME, {"Get": get})
+
+    async def get(self, _request: Req, context: Context) -> Res:
+        """Do the work, then answer, or fail if it is this call's turn to."""
+        began = monotonic_ns()
+        number = self._calls.start()
+        code = "UNKNOWN"
+        context.set_trailing_metadata(self._metadata)
+        try:
+            if self._work is not None:
+                await self._work.do()
+            if self._errors is not None and self._errors.fails(number):
+                code = "UNAVAILABLE"
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "it was told to fail this call")
+            code = "OK"
+            return self._answer
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        finally:
+            self._calls.finish(code, monotonic_ns() - began)
