@@ -1,0 +1,333 @@
+{{/* Names */}}
+
+{{- define "grpc-spread.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "grpc-spread.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains (include "grpc-spread.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "grpc-spread.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The full name with a suffix, cut before the suffix so that the whole is at most `most` characters:
+     dict "context" $ "suffix" "headless" ["most" 63] */}}
+{{- define "grpc-spread.named" -}}
+{{- $most := .most | default 63 | int -}}
+{{- $room := sub $most (add1 (len .suffix)) | int -}}
+{{- printf "%s-%s" (include "grpc-spread.fullname" .context | trunc $room | trimSuffix "-") .suffix -}}
+{{- end -}}
+
+{{- define "grpc-spread.headless" -}}
+{{- include "grpc-spread.named" (dict "context" . "suffix" "headless") -}}
+{{- end -}}
+
+{{/* A ServiceAccount's name: dict "context" $ "component" "server" */}}
+{{- define "grpc-spread.serviceAccountName" -}}
+{{- $account := (index .context.Values .component).serviceAccount -}}
+{{- if $account.name -}}
+{{- $account.name -}}
+{{- else if $account.create -}}
+{{- include "grpc-spread.named" (dict "context" .context "suffix" .component) -}}
+{{- else -}}
+default
+{{- end -}}
+{{- end -}}
+
+{{/* Labels: dict "context" $ "component" "server" (no component for what belongs to both) */}}
+
+{{/* What never changes: selectors are immutable. The component is in it, because an autoscaler counts every
+     pod that the Deployment's selector matches. */}}
+{{- define "grpc-spread.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "grpc-spread.name" .context }}
+app.kubernetes.io/instance: {{ .context.Release.Name | trunc 63 | trimSuffix "-" | quote }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "grpc-spread.labels" -}}
+{{- $labels := include "grpc-spread.selectorLabels" . | fromYaml -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $labels "app.kubernetes.io/version" (.context.Chart.AppVersion | toString) -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .context.Release.Service -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "grpc-spread" -}}
+{{- mergeOverwrite dict (deepCopy (.context.Values.commonLabels | default dict)) $labels | toYaml -}}
+{{- end -}}
+
+{{/* No version labels: they would restart pods, and run the load again, on every new chart. */}}
+{{- define "grpc-spread.podLabels" -}}
+{{- $own := (index .context.Values .component).podLabels | default dict -}}
+{{- mergeOverwrite dict (deepCopy $own) (include "grpc-spread.selectorLabels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* Parts of a pod */}}
+
+{{- define "grpc-spread.image" -}}
+{{- $image := (index .context.Values .component).image -}}
+{{- printf "%s:%s" $image.repository ($image.tag | default .context.Chart.AppVersion | toString) -}}
+{{- end -}}
+
+{{/* Scheduling and the like: dict "context" $ "component" "server" */}}
+{{- define "grpc-spread.podSettings" -}}
+{{- $own := index .context.Values .component -}}
+serviceAccountName: {{ include "grpc-spread.serviceAccountName" . }}
+automountServiceAccountToken: false
+# a Service named "server" would set SERVER_PORT in every container
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ $own.terminationGracePeriodSeconds | int64 }}
+{{- with $own.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .context.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The server's pod template. Also part of the Job's name: other servers, another run. */}}
+{{- define "grpc-spread.server.template" -}}
+{{- $server := .Values.server -}}
+{{- $this := dict "context" . "component" "server" -}}
+metadata:
+  labels:
+    {{- include "grpc-spread.podLabels" $this | nindent 4 }}
+  {{- with $server.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- include "grpc-spread.podSettings" $this | nindent 2 }}
+  containers:
+    - name: server
+      image: {{ include "grpc-spread.image" $this | quote }}
+      imagePullPolicy: {{ $server.image.pullPolicy }}
+      ports:
+        - name: grpc
+          containerPort: {{ $server.port | int }}
+        - name: metrics
+          containerPort: {{ $server.metricsPort | int }}
+      env:
+        - name: POD_IP
+          valueFrom:
+            fieldRef:
+              fieldPath: status.podIP
+        - name: SERVER_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        - name: SERVER_ADDRESS
+          value: "$(POD_IP):{{ $server.port | int }}"
+        - name: SERVER_HOST
+          value: {{ $server.host | quote }}
+        - name: SERVER_PORT
+          value: {{ $server.port | int | quote }}
+        - name: SERVER_METRICS_PORT
+          value: {{ $server.metricsPort | int | quote }}
+        - name: SERVER_LOG_LEVEL
+          value: {{ $server.logLevel }}
+        - name: SERVER_DRAIN_DELAY
+          value: {{ $server.drain.delaySeconds | int }}s
+        - name: SERVER_DRAIN_TIMEOUT
+          value: {{ $server.drain.timeoutSeconds | int }}s
+        {{- with $server.delay }}
+        - name: SERVER_DELAY
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with $server.slots }}
+        - name: SERVER_SLOTS
+          value: {{ . | int64 | quote }}
+        {{- end }}
+        {{- with $server.errorRatio }}
+        - name: SERVER_ERROR_RATIO
+          value: {{ . | toString | quote }}
+        {{- end }}
+        {{- with $server.stall.every }}
+        - name: SERVER_STALL_EVERY
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with $server.stall.for }}
+        - name: SERVER_STALL_FOR
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with $server.maxConnectionAge }}
+        - name: SERVER_MAX_CONNECTION_AGE
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with $server.maxConnectionAgeGrace }}
+        - name: SERVER_MAX_CONNECTION_AGE_GRACE
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with $server.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      startupProbe:
+        {{- include "grpc-spread.probe" (dict "context" . "timing" $server.startupProbe) | nindent 8 }}
+      readinessProbe:
+        {{- include "grpc-spread.probe" (dict "context" . "timing" $server.readinessProbe) | nindent 8 }}
+      livenessProbe:
+        {{- include "grpc-spread.probe" (dict "context" . "timing" $server.livenessProbe) | nindent 8 }}
+      {{- if $server.drain.preStopSeconds }}
+      lifecycle:
+        preStop:
+          sleep:
+            seconds: {{ $server.drain.preStopSeconds | int }}
+      {{- end }}
+      {{- with $server.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $server.securityContext }}
+      securityContext:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+{{- end -}}
+
+{{- define "grpc-spread.probe" -}}
+grpc:
+  port: {{ .context.Values.server.port | int }}
+{{- range $key, $value := .timing }}
+{{- if not (kindIs "invalid" $value) }}
+{{ $key }}: {{ $value | int }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The load */}}
+
+{{/* Whom the release's own load generator and its test call. The Job lives in the Service's namespace, so the
+     short name is found by the first look-up, whatever the cluster's domain. */}}
+{{- define "grpc-spread.target" -}}
+{{- $service := ternary (include "grpc-spread.headless" .) (include "grpc-spread.fullname" .) .Values.headless -}}
+{{- printf "%s:%d" $service (.Values.server.port | int) -}}
+{{- end -}}
+
+{{- define "grpc-spread.lbPolicy" -}}
+{{- .Values.lbPolicy | default .Values.loadgen.config.lb_policy | default "pick_first" -}}
+{{- end -}}
+
+{{/* The plan file. Values are written as JSON, which is YAML too: a number from a values file would else come
+     out as 2e+06, and `n` or `yes` as a boolean. */}}
+{{- define "grpc-spread.plan" -}}
+{{- $config := .Values.loadgen.config -}}
+{{- $plan := dict "target" ($config.target | default (include "grpc-spread.target" .)) -}}
+{{- with .Values.lbPolicy -}}
+{{- $_ := set $plan "lb_policy" . -}}
+{{- end -}}
+{{- range $key, $value := $config -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $plan $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.server.enabled .Values.headless (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
+{{- $_ := set $plan "expect_backends" (.Values.replicaCount | int) -}}
+{{- end -}}
+{{- range $key, $value := $plan }}
+{{ $key }}: {{ toJson $value }}
+{{- end }}
+{{- end -}}
+
+{{/* A duration such as 1m30s in whole seconds, rounded up. */}}
+{{- define "grpc-spread.seconds" -}}
+{{- $sum := 0.0 -}}
+{{- $size := dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001 -}}
+{{- range regexFindAll "[0-9.]+[a-zµ]+" (toString .) -1 -}}
+{{- $number := regexFind "[0-9.]+" . -}}
+{{- $sum = addf $sum (mulf (float64 $number) (get $size (trimPrefix $number .) | default 0.0)) -}}
+{{- end -}}
+{{- ceil $sum | int64 -}}
+{{- end -}}
+
+{{- define "grpc-spread.runId" -}}
+{{- if kindIs "float64" .Values.runId -}}
+{{- .Values.runId | int64 -}}
+{{- else -}}
+{{- .Values.runId | default "" | toString -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Job's spec; `name` is that of its ConfigMap: dict "context" $ "name" NAME */}}
+{{- define "grpc-spread.loadgen.spec" -}}
+{{- $loadgen := .context.Values.loadgen -}}
+{{- $this := dict "context" .context "component" "loadgen" -}}
+completionMode: Indexed
+completions: 1
+parallelism: 1
+# the load is never made twice, and one pod's failure leaves the others alone
+backoffLimitPerIndex: 0
+{{- with $loadgen.activeDeadlineSeconds }}
+activeDeadlineSeconds: {{ . | int64 }}
+{{- end }}
+template:
+  metadata:
+    labels:
+      {{- include "grpc-spread.podLabels" $this | nindent 6 }}
+    {{- with $loadgen.podAnnotations }}
+    annotations:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  spec:
+    {{- include "grpc-spread.podSettings" $this | nindent 4 }}
+    restartPolicy: Never
+    containers:
+      - name: loadgen
+        image: {{ include "grpc-spread.image" $this | quote }}
+        imagePullPolicy: {{ $loadgen.image.pullPolicy }}
+        args: ["run", "--config", "/etc/loadgen/plan.yaml"]
+        # what ends without a report says why in its last lines
+        terminationMessagePolicy: FallbackToLogsOnError
+        {{- with $loadgen.extraEnv }}
+        env:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
+        volumeMounts:
+          - name: plan
+            mountPath: /etc/loadgen
+            readOnly: true
+        {{- with $loadgen.resources }}
+        resources:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
+        {{- with $loadgen.securityContext }}
+        securityContext:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
+    volumes:
+      - name: plan
+        configMap:
+          name: {{ .name }}
+{{- end -}}
+
+{{/* The name of the Job and its ConfigMap. A Job cannot be changed, so what it does is in its name: another load,
+     other servers or another runId make another Job, and nothing else does. The release's name is hashed too, because
+     the readable part is cut: a Job's name may have 58 characters, for a pod adds its number to it. */}}
+{{- define "grpc-spread.loadgen.name" -}}
+{{- $spec := include "grpc-spread.loadgen.spec" (dict "context" . "name" "plan") -}}
+{{- $server := ternary (include "grpc-spread.server.template" .) "" .Values.server.enabled -}}
+{{- $hash := list .Release.Name (include "grpc-spread.plan" .) $spec $server (include "grpc-spread.runId" .) | join "\n" | sha256sum | trunc 8 -}}
+{{- include "grpc-spread.named" (dict "context" . "suffix" (printf "loadgen-%s" $hash) "most" 58) -}}
+{{- end -}}
