@@ -5,9 +5,10 @@ BIN := .venv/bin
 PROTO := proto/service_proto
 
 .PHONY: help venv demo test lint format proto lock bench clean
+.PHONY: images push kind-load minikube-load chart-test chart-docs e2e
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 venv: .venv/ready ## make .venv from the locked requirements
 
@@ -24,6 +25,7 @@ demo: .venv/ready ## run all experiments on a cluster on loopback
 
 test: .venv/ready ## run the tests that need Python only
 	$(BIN)/pytest
+	@echo "left out: tests/chart (make chart-test, needs helm), tests/e2e (make e2e, needs a cluster)"
 
 lint: .venv/ready ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -46,6 +48,59 @@ lock: .venv/ready ## pin all dependencies, with hashes
 
 bench: .venv/ready ## measure: ratios within one run
 	$(BIN)/python -m benchmarks
+
+CHART := charts/grpc-spread
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+IMAGE := localhost/grpc-spread
+PROGRAMS := server loadgen
+# docker or podman that can be reached, else buildah
+ENGINE ?= $(firstword $(foreach one,docker podman buildah,$(shell $(one) info >/dev/null 2>&1 && echo $(one))))
+KIND_CLUSTER ?= kind
+
+define need_engine
+@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works here" >&2; exit 1; }
+endef
+
+images: ## build both images with docker, podman or buildah (ENGINE=)
+	$(need_engine)
+	set -e; for one in $(PROGRAMS); do \
+	  $(ENGINE) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+	    -f $$one/Dockerfile -t $(IMAGE)/$$one:$(VERSION) .; \
+	done
+
+# an archive is what every engine can write and every cluster can load
+build/images/%.tar: FORCE
+	$(need_engine)
+	@mkdir -p $(@D); rm -f $@
+	$(if $(filter buildah,$(ENGINE)),buildah push $(IMAGE)/$*:$(VERSION) docker-archive:$@:$(IMAGE)/$*:$(VERSION),$(ENGINE) save -o $@ $(IMAGE)/$*:$(VERSION))
+
+FORCE:
+
+ARCHIVES := $(PROGRAMS:%=build/images/%.tar)
+
+kind-load: $(ARCHIVES) ## load the images into a kind cluster (KIND_CLUSTER=)
+	set -e; for one in $(ARCHIVES); do kind load image-archive --name $(KIND_CLUSTER) $$one; done
+
+minikube-load: $(ARCHIVES) ## load the images into minikube
+	set -e; for one in $(ARCHIVES); do minikube image load $$one; done
+
+push: ## push the images: make push REGISTRY=registry.example/team
+	@test -n "$(REGISTRY)" || { echo "say where to: make push REGISTRY=registry.example/team" >&2; exit 2; }
+	$(need_engine)
+	set -e; for one in $(PROGRAMS); do \
+	  $(ENGINE) tag $(IMAGE)/$$one:$(VERSION) $(REGISTRY)/$$one:$(VERSION); \
+	  $(ENGINE) push $(REGISTRY)/$$one:$(VERSION); \
+	done
+
+chart-test: .venv/ready ## test the chart with helm alone, no cluster
+	$(BIN)/pytest tests/chart
+
+chart-docs: .venv/ready ## write the values table of the chart's README
+	$(BIN)/python charts/docs.py $(CHART)
+
+e2e: .venv/ready ## test on the cluster of KUBECONFIG, which has the images
+	$(BIN)/pytest tests/e2e
 
 clean: ## remove what was made
 	rm -rf .venv build dist

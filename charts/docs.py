@@ -1,8 +1,8 @@
 """Writes the values table of a chart's README from the comments in its values.yaml.
 
 `python charts/docs.py charts/grpc-spread` rewrites the table, `--check` only says whether it is current.
-The comments are those of helm-docs: `# -- text` above a key, `# @default -- text` for a default that is too long
-to show, `# @section -- text` for a heading.
+The comments are those of helm-docs: `# -- text` above a key, `# @default -- text` for a default too long to
+show, `# @section -- text` for a heading.
 """
 
 import argparse
@@ -49,8 +49,8 @@ def _walk(node: yaml.MappingNode, above: tuple[str, ...], lines: list[str]) -> I
         if isinstance(value, yaml.MappingNode) and value.value and not text:
             yield from _walk(value, path, lines)
             continue
-        # a node that was composed has only to be constructed, which a loader without input can do
-        plain = yaml.SafeLoader("").construct_object(value, deep=True)  # type: ignore[no-untyped-call]
+        # what was composed has only to be constructed, which a loader without input can do
+        plain = yaml.SafeLoader("").construct_object(value, deep=True)
         default = _tag("@default --", comment) or f"`{json.dumps(plain)}`"
         yield Value(".".join(path), default, text, _section(key.start_mark.line, lines))
 

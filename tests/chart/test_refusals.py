@@ -1,0 +1,162 @@
+"""Wrong values: an error before anything is installed, which names the value."""
+
+import pytest
+
+from tests.chart.helm import HelmError, sets, template
+
+SCHEMA = [
+    (["headles=true"], "additional properties 'headles' not allowed"),
+    (["server.imag.tag=1"], "at '/server': additional properties 'imag' not allowed"),
+    (["loadgen.config.totl=1"], "at '/loadgen/config': additional properties 'totl' not allowed"),
+    (["headless=yes"], "at '/headless': got string, want boolean"),
+    (["lbPolicy=bogus"], "at '/lbPolicy': value must be one of 'round_robin', 'pick_first'"),
+    (["replicaCount=-1"], "at '/replicaCount': minimum: got -1, want 1"),
+    (["replicaCount=two"], "at '/replicaCount': got string, want integer"),
+    (["autoscaling.mode=vpa"], "at '/autoscaling/mode': value must be one of 'none', 'hpa', 'keda'"),
+    (["autoscaling.maxReplicas=0"], "at '/autoscaling/maxReplicas': minimum: got 0, want 1"),
+    (["autoscaling.memory.targetUtilization=0"], "at '/autoscaling/memory/targetUtilization': minimum"),
+    (
+        ["autoscaling.memory.targetAverageValue=lots"],
+        "at '/autoscaling/memory/targetAverageValue': 'lots' does not",
+    ),
+    (
+        ["server.resources.requests.memory=12Megs"],
+        "at '/server/resources/requests/memory': '12Megs' does not",
+    ),
+    (["server.port=0"], "at '/server/port': minimum: got 0, want 1"),
+    (["server.metricsPort=65536"], "at '/server/metricsPort': maximum"),
+    (["server.logLevel=loud"], "at '/server/logLevel': value must be one of"),
+    (["server.delay=20"], "at '/server/delay'"),
+    (["server.delay=fast"], "at '/server/delay': 'fast' does not match pattern"),
+    (["server.errorRatio=2"], "at '/server/errorRatio': maximum: got 2, want 1"),
+    (["server.slots=-1"], "at '/server/slots': minimum: got -1, want 0"),
+    (["server.drain.delaySeconds=-1"], "at '/server/drain/delaySeconds': minimum: got -1, want 0"),
+    (["server.image.pullPolicy=Sometimes"], "at '/server/image/pullPolicy': value must be one of"),
+    (["server.image.repository=null"], "at '/server/image': missing property 'repository'"),
+    (["server.podLabels.a=b c"], "at '/server/podLabels/a': 'b c' does not match pattern"),
+    (["fullnameOverride=No_Name"], "at '/fullnameOverride': 'No_Name' does not match pattern"),
+    (["runId=true"], "at '/runId': got boolean"),
+    (["loadgen.config.total=0"], "at '/loadgen/config/total': minimum: got 0, want 1"),
+    (["loadgen.config.duration=1min"], "at '/loadgen/config/duration': '1min' does not match pattern"),
+    (["loadgen.config.concurrency=0"], "at '/loadgen/config/concurrency': minimum"),
+    (["loadgen.config.rps=0"], "at '/loadgen/config/rps': exclusiveMinimum"),
+    (["loadgen.config.connections=none"], "at '/loadgen/config/connections': 'none' does not match"),
+    (["loadgen.config.discovery=guess"], "at '/loadgen/config/discovery': value must be one of"),
+    (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
+    (["loadgen.config.backend_from=here"], "at '/loadgen/config/backend_from': 'here' does not match"),
+    (["loadgen.config.cold=maybe"], "at '/loadgen/config/cold'"),
+]
+
+OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
+KEDA = "autoscaling.mode=keda"
+CROSS = [
+    (["server.metricsPort=9090"], "server.port and server.metricsPort are both 9090: they must differ."),
+    (
+        ["server.drain.timeoutSeconds=60"],
+        (
+            "server.drain takes up to 67 s (preStopSeconds 5 + delaySeconds 2 + timeoutSeconds 60), so"
+            " server.terminationGracePeriodSeconds must be more than that, not 45:"
+            " Kubernetes would kill a replica that still drains."
+        ),
+    ),
+    (
+        ["server.stall.every=10s"],
+        "server.stall.every and server.stall.for need each other: set both or neither.",
+    ),
+    (
+        ["server.maxConnectionAgeGrace=1s"],
+        "server.maxConnectionAgeGrace is 1s but server.maxConnectionAge is not",
+    ),
+    (
+        ["server.podDisruptionBudget.minAvailable=1"],
+        "server.podDisruptionBudget needs exactly one of maxUnavailable",
+    ),
+    (
+        [KEDA, "server.enabled=false"],
+        "autoscaling.mode is keda but server.enabled is false: there is nothing to",
+    ),
+    (
+        [KEDA, "autoscaling.minReplicas=0"],
+        "autoscaling.minReplicas is 0, it must be at least 1: without a replica",
+    ),
+    (
+        [KEDA, "autoscaling.minReplicas=3", "autoscaling.maxReplicas=2"],
+        "autoscaling.maxReplicas is 2, less than autoscaling.minReplicas, which is 3.",
+    ),
+    (
+        [KEDA, "autoscaling.memory.targetAverageValue=1Gi"],
+        "autoscaling.memory.targetUtilization is 80 and autoscaling.memory.targetAverageValue is 1Gi: set",
+    ),
+    (
+        [KEDA, "autoscaling.memory.targetUtilization=null"],
+        "autoscaling.mode is keda, so autoscaling.memory needs a targetUtilization or a targetAverageValue.",
+    ),
+    (
+        ["autoscaling.mode=hpa", "server.resources.requests.memory=null"],
+        "autoscaling.memory.targetUtilization is 80 percent of server.resources.requests.memory, which is",
+    ),
+    (
+        ["loadgen.config.lb_policy=pick_first"],
+        "lbPolicy is round_robin and loadgen.config.lb_policy is pick_first: set one of them to null.",
+    ),
+    (["server.enabled=false"], "server.enabled is false, so loadgen.config.target must say whom to call."),
+    (
+        ["loadgen.config.rps=5"],
+        "loadgen.config.rps is 5 (open load) and loadgen.config.concurrency is 10 (closed load): set",
+    ),
+    (
+        [*OPEN, "loadgen.config.interval=1s"],
+        "loadgen.config.rps is 5 (open load) and loadgen.config.interval is 1s",
+    ),
+    (["loadgen.config.max_in_flight=5"], "loadgen.config.max_in_flight is 5, which is for open load"),
+    (
+        ["loadgen.config.poll_interval=1s"],
+        "loadgen.config.poll_interval is 1s but loadgen.config.discovery is not",
+    ),
+    (
+        ["loadgen.config.cold=true", "loadgen.config.expect_backends=2"],
+        "loadgen.config.cold starts at once, but loadgen.config.expect_backends, 2, waits: leave one out.",
+    ),
+    (
+        ["lbPolicy=pick_first", "loadgen.config.expect_backends=2"],
+        "loadgen.config.expect_backends is 2 but lbPolicy is pick_first, which connects to one backend.",
+    ),
+    (
+        ["loadgen.config.connections=per-call", "loadgen.config.expect_backends=2"],
+        "loadgen.config.expect_backends is 2, which cannot be seen with loadgen.config.connections per-call.",
+    ),
+    (
+        ["lbPolicy=pick_first", "loadgen.config.health_check=true"],
+        "loadgen.config.health_check needs lbPolicy round_robin: pick_first ignores it.",
+    ),
+    (
+        ["loadgen.activeDeadlineSeconds=300"],
+        "loadgen.activeDeadlineSeconds is 300 but loadgen.config.duration is not",
+    ),
+    (
+        ["loadgen.activeDeadlineSeconds=329", "loadgen.config.duration=1m29.5s"],
+        "loadgen.activeDeadlineSeconds is 329, it must be at least 330 (ready_timeout + duration + 120)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"), [*SCHEMA, *CROSS], ids=lambda it: ",".join(it) if isinstance(it, list) else ""
+)
+def test_refused(values, says):
+    with pytest.raises(HelmError) as caught:
+        template(*sets(*values))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"), CROSS, ids=lambda it: ",".join(it) if isinstance(it, list) else ""
+)
+def test_a_rule_holds_where_the_schema_is_skipped(values, says):
+    with pytest.raises(HelmError, match="execution error") as caught:
+        template("--skip-schema-validation", *sets(*values))
+    assert says in str(caught.value)
+
+
+def test_as_a_subchart_it_takes_global_values():
+    template("--set", "global.region=north")

@@ -1,0 +1,214 @@
+"""What is rendered for which values."""
+
+import itertools
+
+import pytest
+
+from tests.chart.helm import CHART, PRESETS, Manifests, helm, sets
+
+MODES = ("none", "hpa", "keda")
+LABELS = ("name", "instance", "version", "managed-by", "part-of", "component")
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda path: path.stem if path else "default")
+def test_lint_is_content(preset):
+    helm("lint", "--strict", str(CHART), *(["-f", str(preset)] if preset else []))
+
+
+def test_the_default_is_as_it_was(snapshot):
+    assert Manifests().text == snapshot
+
+
+def test_headless_is_as_it_was(snapshot):
+    assert Manifests("--set", "headless=true").text == snapshot
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_renders_what_it_says(preset, snapshot):
+    manifests = Manifests("-f", str(preset))
+    assert manifests.plan == snapshot
+    assert bool(manifests.kind("Deployment")) == (preset.stem != "staging-capacity")
+
+
+TOGGLES = [
+    combination
+    for combination in itertools.product(
+        (True, False), ("round_robin", "pick_first"), MODES, (True, False), (True, False)
+    )
+    if combination[3] or combination[2] == "none"  # without servers there is nothing to scale
+]
+
+
+@pytest.mark.parametrize(("headless", "policy", "mode", "servers", "loadgen"), TOGGLES)
+def test_each_combination_of_toggles(headless, policy, mode, servers, loadgen):
+    flags = {
+        "headless": str(headless).lower(),
+        "lbPolicy": policy,
+        "autoscaling.mode": mode,
+        "server.enabled": str(servers).lower(),
+        "loadgen.enabled": str(loadgen).lower(),
+        "loadgen.config.target": "null" if servers else "else:1",
+    }
+    manifests = Manifests(*sets(*(f"{key}={text}" for key, text in flags.items())))
+    assert len(manifests.kind("Deployment")) == servers
+    assert len(manifests.kind("PodDisruptionBudget")) == servers
+    assert len(manifests.kind("Service")) == servers * (1 + headless)
+    assert len(manifests.kind("Job")) == len(manifests.kind("ConfigMap")) == loadgen
+    assert len(manifests.kind("HorizontalPodAutoscaler")) == (mode == "hpa")
+    assert len(manifests.kind("ScaledObject")) == (mode == "keda")
+    assert len(manifests.kind("ServiceAccount")) == servers + loadgen
+    if servers:
+        # server-side apply would fight the autoscaler over it
+        assert ("replicas" in manifests.one("Deployment")["spec"]) == (mode == "none")
+    if loadgen:
+        assert manifests.plan["lb_policy"] == policy
+
+
+def test_every_object_has_the_standard_labels_and_the_namespace():
+    manifests = Manifests("--set", "headless=true,autoscaling.mode=hpa")
+    for one in manifests.all:
+        labels = one["metadata"]["labels"]
+        assert [label for label in LABELS if f"app.kubernetes.io/{label}" not in labels] == [], one["kind"]
+        assert labels["helm.sh/chart"].startswith("grpc-spread-")
+        assert one["metadata"]["namespace"] == "trial"
+
+
+def test_the_selectors_match_the_servers_alone():
+    manifests = Manifests("--set", "headless=true", "--set", "server.podLabels.team=a")
+    server = manifests.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    load = manifests.one("Job")["spec"]["template"]["metadata"]["labels"]
+    selectors = [one["spec"]["selector"] for one in manifests.kind("Service")]
+    selectors.append(manifests.one("Deployment")["spec"]["selector"]["matchLabels"])
+    selectors.append(manifests.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"])
+    for selector in selectors:
+        assert selector.items() <= server.items()
+        assert not selector.items() <= load.items()
+    assert server["team"] == "a"
+
+
+def test_pod_labels_do_not_break_the_selector():
+    manifests = Manifests("--set", "server.podLabels.app\\.kubernetes\\.io/component=else")
+    labels = manifests.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/component"] == "server"
+
+
+def test_names_fit_a_release_of_53_characters():
+    release = "r" * 52 + "z"
+    manifests = Manifests("--set", "headless=true,autoscaling.mode=keda", release=release)
+    for one in manifests.all:
+        assert len(one["metadata"]["name"]) <= 63, one["kind"]
+        assert all(len(label) <= 63 for label in one["metadata"]["labels"].values())
+    assert len(manifests.run) <= 58
+    assert len(manifests.one("ScaledObject")["metadata"]["name"]) <= 54
+    other = Manifests("--set", "headless=true,autoscaling.mode=keda", release="r" * 52 + "y")
+    for kind in ("Service", "Job", "ConfigMap", "Deployment", "ScaledObject", "ServiceAccount"):
+        assert not manifests.names(kind) & other.names(kind), kind
+
+
+def test_a_full_name_of_63_characters_leaves_no_two_objects_of_a_kind_alike():
+    manifests = Manifests("--set", f"headless=true,fullnameOverride={'f' * 63}")
+    for kind in ("Service", "ServiceAccount"):
+        names = [one["metadata"]["name"] for one in manifests.kind(kind)]
+        assert len(set(names)) == 2
+        assert max(map(len, names)) <= 63
+
+
+def test_restricted_pods():
+    manifests = Manifests()
+    specs = [manifests.one(kind)["spec"]["template"]["spec"] for kind in ("Deployment", "Job")]
+    specs.append(manifests.one("Pod")["spec"])
+    for spec in specs:
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_the_autoscalers_aim_at_memory():
+    hpa = Manifests("--set", "autoscaling.mode=hpa").one("HorizontalPodAutoscaler")
+    assert hpa["spec"]["metrics"][0]["resource"]["target"] == {
+        "type": "Utilization",
+        "averageUtilization": 80,
+    }
+    assert hpa["metadata"]["annotations"]["validations.keda.sh/hpa-ownership"] == "false"
+    quantity = sets(
+        "autoscaling.memory.targetUtilization=null", "autoscaling.memory.targetAverageValue=200Mi"
+    )
+    hpa = Manifests("--set", "autoscaling.mode=hpa", *quantity).one("HorizontalPodAutoscaler")
+    assert hpa["spec"]["metrics"][0]["resource"]["target"] == {
+        "type": "AverageValue",
+        "averageValue": "200Mi",
+    }
+    trigger = Manifests("--set", "autoscaling.mode=keda").one("ScaledObject")["spec"]["triggers"][0]
+    assert trigger == {"type": "memory", "metricType": "Utilization", "metadata": {"value": "80"}}
+    trigger = Manifests("--set", "autoscaling.mode=keda", *quantity).one("ScaledObject")["spec"]["triggers"][
+        0
+    ]
+    assert trigger == {"type": "memory", "metricType": "AverageValue", "metadata": {"value": "200Mi"}}
+
+
+def test_the_autoscalers_have_different_names():
+    """Else an upgrade from one to the other would find the new one's name taken."""
+    hpa = Manifests("--set", "autoscaling.mode=hpa").one("HorizontalPodAutoscaler")
+    keda = Manifests("--set", "autoscaling.mode=keda").one("ScaledObject")
+    assert f"keda-hpa-{keda['metadata']['name']}" != hpa["metadata"]["name"]
+
+
+def test_extra_objects_are_templates():
+    text = "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: '{{ .Release.Name }}-text'"
+    manifests = Manifests(
+        "--set",
+        "loadgen.enabled=false",
+        "--set-json",
+        f"extraObjects=[{_json(text)},"
+        '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"{{ .Release.Name }}-map"}}]',
+    )
+    assert manifests.names("ConfigMap") == {"demo-text", "demo-map"}
+
+
+def _json(text: str) -> str:
+    return '"' + text.replace("\n", "\\n") + '"'
+
+
+def test_options_of_the_server_reach_it():
+    manifests = Manifests(
+        *sets(
+            "server.delay=20ms",
+            "server.slots=4",
+            "server.errorRatio=0.25",
+            "server.stall.every=10s",
+            "server.stall.for=1s",
+            "server.maxConnectionAge=5m",
+            "server.maxConnectionAgeGrace=10s",
+            "server.port=8080",
+            "server.logLevel=debug",
+        )
+    )
+    container = manifests.one("Deployment")["spec"]["template"]["spec"]["containers"][0]
+    env = {one["name"]: one.get("value") for one in container["env"]}
+    assert env.pop("SERVER_NAME") is env.pop("POD_IP") is None
+    assert env == {
+        "SERVER_ADDRESS": "$(POD_IP):8080",
+        "SERVER_HOST": "0.0.0.0",
+        "SERVER_PORT": "8080",
+        "SERVER_METRICS_PORT": "9100",
+        "SERVER_LOG_LEVEL": "debug",
+        "SERVER_DRAIN_DELAY": "2s",
+        "SERVER_DRAIN_TIMEOUT": "30s",
+        "SERVER_DELAY": "20ms",
+        "SERVER_SLOTS": "4",
+        "SERVER_ERROR_RATIO": "0.25",
+        "SERVER_STALL_EVERY": "10s",
+        "SERVER_STALL_FOR": "1s",
+        "SERVER_MAX_CONNECTION_AGE": "5m",
+        "SERVER_MAX_CONNECTION_AGE_GRACE": "10s",
+    }
+    assert manifests.plan["target"] == "demo-grpc-spread:8080"
+    probes = [container[f"{kind}Probe"]["grpc"] for kind in ("startup", "readiness", "liveness")]
+    assert probes == [{"port": 8080}] * 3

@@ -1,0 +1,155 @@
+"""The plan of the load, and when it is run again."""
+
+import shutil
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from loadgen.commands import run as command
+from loadgen.plan import Plan
+from tests.chart.helm import CHART, PRESETS, RELEASE, Manifests, helm, sets
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "expected"),
+    [
+        (["headless=true"], "demo-grpc-spread-headless:9090", 3),
+        (["headless=true", "replicaCount=7"], "demo-grpc-spread-headless:9090", 7),
+        (["headless=true", "loadgen.config.expect_backends=2"], "demo-grpc-spread-headless:9090", 2),
+        (["headless=true", "lbPolicy=pick_first"], "demo-grpc-spread-headless:9090", None),
+        (["headless=true", "autoscaling.mode=hpa"], "demo-grpc-spread-headless:9090", None),
+        (["headless=true", "loadgen.config.cold=true"], "demo-grpc-spread-headless:9090", None),
+        (["headless=true", "loadgen.config.connections=per-call"], "demo-grpc-spread-headless:9090", None),
+        (["headless=true", "loadgen.config.target=else:1"], "else:1", None),
+        (["headless=false"], "demo-grpc-spread:9090", None),
+    ],
+)
+def test_whom_it_calls_and_how_many_it_waits_for(values, target, expected):
+    plan = Manifests(*sets(*values)).plan
+    assert plan["target"] == target
+    assert plan.get("expect_backends") == expected
+
+
+def test_the_default_plan():
+    assert Manifests().plan == {
+        "target": "demo-grpc-spread:9090",
+        "total": 3000,
+        "concurrency": 10,
+        "lb_policy": "round_robin",
+        "ready_timeout": "120s",
+    }
+
+
+def test_null_leaves_a_key_out():
+    plan = Manifests(*sets("loadgen.config.total=null", "loadgen.config.duration=10s", "lbPolicy=null")).plan
+    assert "total" not in plan
+    assert "lb_policy" not in plan
+
+
+def test_large_numbers_stay_numbers(tmp_path):
+    """From a values file they are floats, which YAML would write as 2e+06, and that is text to PyYAML."""
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "loadgen: {config: {total: 2000000, concurrency: null, rps: 1000000}}\nrunId: 1764000000"
+    )
+    plan = Manifests("-f", str(values)).plan
+    assert plan["total"] == 2_000_000
+    assert plan["rps"] == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        *(["-f", str(preset)] for preset in PRESETS),
+        sets("headless=true"),
+        sets("loadgen.config.metadata={a:b,c:d}", "loadgen.config.connections=5", "loadgen.config.cold=true"),
+        sets("loadgen.config.concurrency=null", "loadgen.config.rps=0.5", "loadgen.config.max_in_flight=7"),
+    ],
+    ids=str,
+)
+def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
+    plans: list[Plan] = []
+
+    def keep(plan: Plan) -> None:
+        plans.append(plan)
+        raise click.Abort
+
+    monkeypatch.setattr(command, "Run", keep)
+    manifests = Manifests(*arguments)
+    file = tmp_path / "plan.yaml"
+    file.write_text(manifests.one("ConfigMap")["data"]["plan.yaml"])
+    result = CliRunner().invoke(command.run, ["--config", str(file)])
+    assert plans, result.output
+    assert plans[0].target == manifests.plan["target"]
+
+
+RUNS_AGAIN = (
+    "headless=true",
+    "lbPolicy=pick_first",
+    "loadgen.config.total=5",
+    "runId=1",
+    "runId=again",
+    "server.delay=20ms",
+    "server.image.tag=v2",
+    "loadgen.image.tag=v2",
+    "loadgen.resources.limits.memory=1Gi",
+)
+RUNS_ONCE = (
+    "replicaCount=5",
+    "autoscaling.mode=hpa",
+    "commonLabels.team=a",
+    "server.annotations.a=b",
+    "server.service.annotations.a=b",
+    "server.podDisruptionBudget.enabled=false",
+    "loadgen.annotations.a=b",
+)
+
+
+def test_another_load_or_other_servers_are_another_run():
+    names = [Manifests(*sets(pair)).run for pair in ("headless=false", *RUNS_AGAIN)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("pair", RUNS_ONCE)
+def test_what_concerns_neither_is_no_run(pair):
+    first, second = Manifests(), Manifests(*sets(pair))
+    assert first.run == second.run
+    # a Job cannot be changed: an upgrade with the same name needs the same spec
+    assert first.one("Job")["spec"] == second.one("Job")["spec"]
+
+
+def test_a_new_version_of_the_chart_alone_is_no_run(tmp_path):
+    copy = tmp_path / "grpc-spread"
+    shutil.copytree(CHART, copy)
+    chart = copy / "Chart.yaml"
+    chart.write_text(chart.read_text().replace("\nversion: ", "\nversion: 9"))
+    text = helm("template", RELEASE, str(copy), "--namespace", "trial")
+    assert "helm.sh/chart: grpc-spread-9" in text
+    assert f"name: {Manifests().run}\n" in text
+
+
+def test_a_run_id_is_text_or_a_number():
+    assert Manifests("--set", "runId=1764000000").run == Manifests("--set-string", "runId=1764000000").run
+
+
+def test_a_run_id_from_a_file_is_the_same_number(tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text("runId: 1764000000")
+    assert Manifests("-f", str(values)).run == Manifests("--set", "runId=1764000000").run
+
+
+def test_the_job_never_tries_again():
+    spec = Manifests().one("Job")["spec"]
+    assert spec["backoffLimitPerIndex"] == 0
+    assert "podFailurePolicy" not in spec
+    assert "ttlSecondsAfterFinished" not in spec
+    assert "activeDeadlineSeconds" not in spec
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    assert spec["completionMode"] == "Indexed"
+
+
+def test_a_deadline_that_leaves_time_to_report():
+    values = sets("loadgen.config.duration=1m30s", "loadgen.activeDeadlineSeconds=330")
+    assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 330
