@@ -1,0 +1,39 @@
+import os
+import shutil
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.e2e.kube import Release, call
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    lacking = [tool for tool in ("kubectl", "helm") if shutil.which(tool) is None]
+    if not os.environ.get("KUBECONFIG"):
+        lacking.append("KUBECONFIG, the cluster to test on")
+    for item in items:
+        if "tests/e2e/" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(300))
+            if lacking:
+                item.add_marker(pytest.mark.skip(reason=f"lacks {', '.join(lacking)}"))
+
+
+@pytest.fixture(scope="session")
+def namespace() -> Iterator[str]:
+    """One that takes restricted pods only."""
+    name = f"spread-{uuid4().hex[:6]}"
+    call("kubectl", "create", "namespace", name)
+    try:
+        call("kubectl", "label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        yield name
+    finally:
+        call("kubectl", "delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def release(namespace) -> Iterator[Release]:
+    """One that is gone afterwards, installed or not."""
+    release = Release(f"t-{uuid4().hex[:6]}", namespace)
+    yield release
+    release.helm("uninstall", "--ignore-not-found", "--wait", "--timeout", "2m")
