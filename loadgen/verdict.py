@@ -200,10 +200,8 @@ def even(result: Result) -> str | None:
     spread = Spread.of(result)
     if not spread.even or spread.backends < 2:
         return None
-    return (
-        f"Even: {spread.backends} backends got {spread.least} to {spread.most} calls each"
-        f" by {result.evidence.policy}."
-    )
+    each = f"{spread.least}" if spread.least == spread.most else f"{spread.least} to {spread.most}"
+    return f"Even: {spread.backends} backends got {each} calls each by {result.evidence.policy}."
 
 
 def unexplained(result: Result) -> str | None:

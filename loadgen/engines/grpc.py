@@ -144,8 +144,9 @@ class GrpcEngine:
 
     def _note_backends(self, backends: Backends) -> None:
         known = self._current.backends.addresses if self._current else None
+        appearing = "backend.known" if self._current is None else "backend.added"
         for address in sorted({*(backends.addresses or ())} - {*(known or ())}):
-            self._ledger.event("backend.added", address=address)
+            self._ledger.event(appearing, address=address)
         for address in sorted({*(known or ())} - {*(backends.addresses or ())}):
             self._ledger.event("backend.removed", address=address)
         self._log.given(backends.addresses)
@@ -156,8 +157,7 @@ class GrpcEngine:
         while time.monotonic() < end:
             for connection in generation.connections:
                 connection.channel.get_state(try_to_connect=True)
-            current = self._current.channelz if self._current else []
-            if self._log.read(generation.channelz, current).settled:
+            if self._read(generation).settled:
                 return
             await asyncio.sleep(0.005)
 
@@ -166,9 +166,13 @@ class GrpcEngine:
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
 
-    def _read(self) -> Connectivity:
-        retired = [number for one in self._retired.values() for number in one.channelz]
-        return self._log.read(self._current.channelz if self._current else [], retired)
+    def _read(self, generation: _Generation | None = None) -> Connectivity:
+        """Read the connections of one generation, by default the current one, and note all others'."""
+        mine = generation or self._current
+        assert mine is not None
+        rest = [one for one in (self._current, *self._retired.values()) if one and one is not mine]
+        others = [number for one in rest for number in one.channelz]
+        return self._log.read(mine.channelz, others, mine.backends.addresses)
 
     async def connectivity(self) -> Connectivity:
         """Start connecting and tell how far it is."""
