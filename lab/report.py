@@ -55,7 +55,8 @@ def _wrapped(text: str) -> str:
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Return the table of all experiments."""
     made = Table(title="Calls per replica, in order of their start", title_justify="left")
-    for heading in ("experiment", "article saw", "seen here", "as expected", "why"):
+    made.add_column("experiment", no_wrap=True)
+    for heading in ("article saw", "seen here", "as expected", "why"):
         made.add_column(heading, overflow="fold")
     for outcome in outcomes:
         why = "; ".join(outcome.wrong) if outcome.wrong else outcome.experiment.why
