@@ -59,4 +59,5 @@ def _explain(now: Connectivity, expect: int | None, limit: float, target: str, r
     text = f"{target}: waited {limit:g} s for {wanted}: {now.connected} connected{known}"
     if expect and now.known is not None and now.known < expect and now.connected:
         return f"{text}; is it a headless service with {expect} ready replicas?"
-    return f"{text}; {reason}" if reason else text
+    cure = "check that it runs and that host and port are right"
+    return f"{text}; {reason}; {cure}" if reason else f"{text}; {cure}"

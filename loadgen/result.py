@@ -317,9 +317,9 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         """Raise LoadgenError where no file can be written at `path`."""
         self._path = path
-        if path.is_dir():
-            raise LoadgenError(f"cannot write {path}: it is a directory")
         try:
+            if path.is_dir():
+                raise LoadgenError(f"cannot write {path}: it is a directory")
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:
             raise LoadgenError(f"cannot write {path}: {error.strerror}") from None
