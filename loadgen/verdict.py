@@ -83,7 +83,7 @@ def new_addresses_unused(result: Result) -> str | None:
         "static": "Discovery static looks a name up once.",
         "dns": "gRPC's resolver looks a name up again only when a connection is lost, it never polls.",
         "poll": "They came after the last look-up.",
-    }[evidence.discovery]
+    }.get(evidence.discovery, f"Discovery {evidence.discovery} did not tell of them.")
     gone = len(set(evidence.addresses_seen) - set(evidence.addresses_now))
     lost = f" {gone} that it did know {'is' if gone == 1 else 'are'} gone." if gone else ""
     cure = "" if evidence.discovery == "poll" else " Use --discovery poll to follow replicas."

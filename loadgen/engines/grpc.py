@@ -114,6 +114,7 @@ class GrpcEngine:
         self._log = ConnectionLog(ledger, knows_all=options.policy != "pick_first")
         self._current: _Generation | None = None
         self._retired: dict[asyncio.Task[None], _Generation] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._per_call = 0
         # Everything taken and not finished: kept here, since a task cancelled before its first step
@@ -134,7 +135,11 @@ class GrpcEngine:
         new = _Generation(backends, self._target.method, self._options)
         new.channelz = self._log.opened()
         if self._running:
-            await self._warm(new)
+            try:
+                await self._warm(new)
+            except asyncio.CancelledError:  # the load ended meanwhile
+                self._retire(new)
+                raise
         self._note_backends(backends)
         self._current = new
         if old is not None:
@@ -213,7 +218,7 @@ class GrpcEngine:
         if self._current is not None:
             self._retire(self._current)
             self._current = None
-        await asyncio.gather(*self._retired)
+        await asyncio.gather(*self._retired, *self._closing)
 
     # Calls
 
@@ -326,7 +331,9 @@ class GrpcEngine:
         if connection is not None:
             connection.ended()
             if self._options.per_call:
-                await connection.channel.close()
+                closing = asyncio.get_running_loop().create_task(connection.retire())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _connection(self) -> _Connection:
         assert self._current is not None

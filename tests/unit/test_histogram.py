@@ -80,9 +80,7 @@ def test_adding_in_parts_and_merging_are_the_same_as_adding_all(parts: list[list
 @example(EDGES)
 def test_encoding_loses_nothing(values: list[int]) -> None:
     histogram = of(values)
-    again = Histogram.decode(
-        histogram.encode(), total=histogram.sum, low=histogram.min, high=histogram.max
-    )
+    again = Histogram.decode(histogram.encode(), total=histogram.sum, low=histogram.min, high=histogram.max)
     assert again == histogram
     again.add(np.array([7], np.int64))  # it can go on
     assert again != histogram

@@ -26,9 +26,7 @@ def fill(timeline: Timeline, start: int, batch: list[tuple[int, int]]) -> None:
 
 
 @given(starts, batches)
-def test_every_call_is_in_its_cell_whatever_came_later(
-    start: int, todo: list[list[tuple[int, int]]]
-) -> None:
+def test_every_call_is_in_its_cell_whatever_came_later(start: int, todo: list[list[tuple[int, int]]]) -> None:
     timeline = Timeline(start)
     for batch in todo:
         fill(timeline, start, batch)
