@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from lab.commands.run import run
 from lab.commands.up import up
 
 
@@ -13,7 +14,7 @@ def cli() -> None:
     """Run a service with several replicas on this machine, as a Kubernetes cluster does."""
 
 
-for command in (up,):
+for command in (run, up):
     cli.add_command(command)
 
 

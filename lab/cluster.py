@@ -47,6 +47,15 @@ class Cluster(Protocol):
         """Return every replica since the start, in order of start, those that left too."""
         ...
 
+    def lookups(self, *, headless: bool) -> int | None:
+        """Return how often the service's A record was asked for; None where that is not known."""
+        ...
+
+    @property
+    def staleness(self) -> float:
+        """Return how long DNS may lag behind changes, in seconds."""
+        ...
+
 
 class LocalCluster:
     """A cluster on loopback: server processes, their DNS and a proxy as the ClusterIP.
@@ -127,6 +136,15 @@ class LocalCluster:
         """Return the URI to call."""
         name = HEADLESS if headless else SERVICE
         return f"dns://{self._dns.host}:{self._dns.port}/{name}:{self.proxy.port}"
+
+    def lookups(self, *, headless: bool) -> int | None:
+        """See `Cluster.lookups`."""
+        return self.zone.queries[HEADLESS if headless else SERVICE, "A"]
+
+    @property
+    def staleness(self) -> float:
+        """See `Cluster.staleness`."""
+        return self._staleness
 
     async def scale(self, replicas: int) -> None:
         """See `Cluster.scale`. All new replicas start at once.

@@ -36,7 +36,5 @@ async def serving(address: str, port: int) -> None:
                     return
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                    raise LabError(
-                        f"the server on {address}:{port} has no health service"
-                    ) from error
+                    raise LabError(f"the server on {address}:{port} has no health service") from error
             await asyncio.sleep(PERIOD)

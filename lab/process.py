@@ -50,9 +50,7 @@ class ReplicaProcess:
         self._exit = asyncio.create_task(self._follow(self._process))
         ready = asyncio.create_task(self._become_ready())
         try:
-            await asyncio.wait(
-                {ready, self._exit}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({ready, self._exit}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if self._exit.done():
                 self._exit.result()
                 how = f"ended {ending(self.replica.exit_code)} before it was ready"
@@ -128,9 +126,7 @@ class ReplicaProcess:
             with contextlib.suppress(ValueError):  # not JSON: not one of the server's own lines
                 entry = json.loads(line)
                 if isinstance(entry, dict) and entry.get("event") == "serving":
-                    self._change(
-                        id=str(entry.get("id", "")), metrics_port=entry.get("metrics_port")
-                    )
+                    self._change(id=str(entry.get("id", "")), metrics_port=entry.get("metrics_port"))
                     if not self._serving.done():
                         self._serving.set_result(None)
 

@@ -168,7 +168,10 @@ class Pump(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start; the side that is up first reads nothing until the other one can take it."""
         assert isinstance(transport, asyncio.Transport)
-        self.transport = transport  # asyncio has set TCP_NODELAY
+        self.transport = transport
+        # asyncio leaves Nagle's algorithm on for accepted sockets, and delayed ACKs then cost 40 ms
+        end: socket.socket = transport.get_extra_info("socket")
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._proxy.joined(self)
         if self.peer.transport is None:
             transport.pause_reading()

@@ -103,9 +103,7 @@ class Zone:
         An answer too long for a datagram has no records and the TC bit, so that the client asks
         again over TCP (RFC 2181 9).
         """
-        if (
-            len(packet) < HEADER or packet[2] & 0x80
-        ):  # nobody asked, or an answer: never answer those
+        if len(packet) < HEADER or packet[2] & 0x80:  # nobody asked, or an answer: never answer those
             return None
         request = _parse(packet)
         if request is None:
@@ -189,9 +187,7 @@ def _parse(packet: bytes) -> Any:
     """Return the request, or None if it is malformed (RFC 1035 4.1.1: the code FORMERR)."""
     try:
         request = DNSRecord.parse(packet)
-        _skeleton(
-            request
-        ).pack()  # what cannot be sent back, such as a label of 64 bytes, is malformed
+        _skeleton(request).pack()  # what cannot be sent back, such as a label of 64 bytes, is malformed
     except Exception:  # dnslib lets RecursionError and others out of hostile packets
         return None
     return request if len(request.questions) == 1 else None

@@ -12,7 +12,13 @@ from loadgen.commands.run import run
 from loadgen.commands.schema import schema
 
 
-@click.group(context_settings={"auto_envvar_prefix": "LOADGEN", "help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={
+        "auto_envvar_prefix": "LOADGEN",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    }
+)
 @click.version_option(__version__, prog_name="loadgen")
 def cli() -> None:
     """Call a gRPC service and see how the calls fall on its replicas."""

@@ -40,6 +40,8 @@ async def wait(
             now = await engine.connectivity()
             if now.settled and (expect is None or now.connected >= expect):
                 return backends
+            if time.monotonic() >= end and now.connected and expect is None:
+                return backends  # an address that neither connects nor fails must not hold up the others
             if time.monotonic() >= end:
                 reason = now.reason or await engine.explain()
                 raise NotReadyError(_explain(now, expect, limit, target, reason))
@@ -59,4 +61,5 @@ def _explain(now: Connectivity, expect: int | None, limit: float, target: str, r
     text = f"{target}: waited {limit:g} s for {wanted}: {now.connected} connected{known}"
     if expect and now.known is not None and now.known < expect and now.connected:
         return f"{text}; is it a headless service with {expect} ready replicas?"
-    return f"{text}; {reason}" if reason else text
+    cure = "check that it runs and that host and port are right"
+    return f"{text}; {reason}; {cure}" if reason else f"{text}; {cure}"

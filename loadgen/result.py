@@ -184,9 +184,21 @@ class Result:
             )
         try:
             _validator()(content)
-            return cls._read(content)
+            result = cls._read(content)
         except fastjsonschema.JsonSchemaValueException as error:
             raise ValueError(f"is not a whole result: {error.message}") from None
+        if not result._adds_up():
+            raise ValueError("is damaged: its counts do not add up")
+        return result
+
+    def _adds_up(self) -> bool:
+        totals, backends = self.totals, [*self.backends.values(), self.unattributed]
+        return (
+            totals.due == totals.sent + totals.dropped
+            and totals.sent == totals.ok + totals.failed == sum(one.calls for one in backends)
+            and totals.ok == sum(one.calls for one in self.outcomes if one.code == "OK")
+            and totals.failed == sum(one.calls for one in self.outcomes if one.code != "OK")
+        )
 
     @classmethod
     def _read(cls, content: Json) -> Self:
@@ -317,9 +329,9 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         """Raise LoadgenError where no file can be written at `path`."""
         self._path = path
-        if path.is_dir():
-            raise LoadgenError(f"cannot write {path}: it is a directory")
         try:
+            if path.is_dir():
+                raise LoadgenError(f"cannot write {path}: it is a directory")
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:
             raise LoadgenError(f"cannot write {path}: {error.strerror}") from None

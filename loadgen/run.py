@@ -68,7 +68,6 @@ class Run:
                 plan.timeout / 1e9 if plan.timeout else None,
             ),
         )
-        self._now: list[str] | None = None
 
     async def execute(self, progress: Progress) -> Result:
         """Wait for the backends, make the calls and return what was seen.
@@ -99,9 +98,8 @@ class Run:
                 raise LoadgenError("stopped before the first call") from None
             started = True
             await self._load(backends, progress)
-            if isinstance(self._discovery, Dns | Static):
-                self._now = await _look(self._target.uri)
-            return snapshot(self.plan, self._ledger, self._recorder, self._engine.connections(), self._now)
+            now = await _look(self._target.uri)
+            return snapshot(self.plan, self._ledger, self._recorder, self._engine.connections(), now)
         finally:
             await self._engine.close()
             for number in (signal.SIGINT, signal.SIGTERM):

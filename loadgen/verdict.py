@@ -83,7 +83,7 @@ def new_addresses_unused(result: Result) -> str | None:
         "static": "Discovery static looks a name up once.",
         "dns": "gRPC's resolver looks a name up again only when a connection is lost, it never polls.",
         "poll": "They came after the last look-up.",
-    }[evidence.discovery]
+    }.get(evidence.discovery, f"Discovery {evidence.discovery} did not tell of them.")
     gone = len(set(evidence.addresses_seen) - set(evidence.addresses_now))
     lost = f" {gone} that it did know {'is' if gone == 1 else 'are'} gone." if gone else ""
     cure = "" if evidence.discovery == "poll" else " Use --discovery poll to follow replicas."
@@ -200,10 +200,8 @@ def even(result: Result) -> str | None:
     spread = Spread.of(result)
     if not spread.even or spread.backends < 2:
         return None
-    return (
-        f"Even: {spread.backends} backends got {spread.least} to {spread.most} calls each"
-        f" by {result.evidence.policy}."
-    )
+    each = f"{spread.least}" if spread.least == spread.most else f"{spread.least} to {spread.most}"
+    return f"Even: {spread.backends} backends got {each} calls each by {result.evidence.policy}."
 
 
 def unexplained(result: Result) -> str | None:

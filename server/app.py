@@ -40,9 +40,7 @@ async def _serve(settings: Settings) -> int:
     checks = Health()
     server.add_generic_rpc_handlers([service.Service(identity, settings.faults, calls).handler()])
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection(
-        (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-    )
+    reflection.enable_server_reflection((service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
     exposition.start(metrics)
     await checks.set(service.NAME, health_pb2.HealthCheckResponse.SERVING)

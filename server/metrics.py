@@ -96,16 +96,12 @@ class Metrics(Collector):
         )
         bounds = [*(str(bound / SECOND) for bound in BUCKETS), "+Inf"]
         counts = list(accumulate(self.calls.buckets))
-        seconds.add_metric(
-            method, list(zip(bounds, counts, strict=True)), self.calls.nanoseconds / SECOND
-        )
+        seconds.add_metric(method, list(zip(bounds, counts, strict=True)), self.calls.nanoseconds / SECOND)
         yield seconds
         yield GaugeMetricFamily(
             "server_calls_in_flight", "Gets that were not answered yet.", self.calls.in_flight
         )
-        yield GaugeMetricFamily(
-            "server_draining", "1 while the replica drains, else 0.", self.draining
-        )
+        yield GaugeMetricFamily("server_draining", "1 while the replica drains, else 0.", self.draining)
         info = {
             "id": self.identity.id,
             "name": self.identity.name,
@@ -141,6 +137,6 @@ class Exposition(ThreadingTCPServer):
         self.registry.register(metrics)
         Thread(target=self.serve_forever, name="metrics", daemon=True).start()
 
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+    def handle_error(self, request: object, client_address: object) -> None:
         """Log what would be printed: most often a scraper that did not wait for the answer."""
         _log.warning("scrape failed", exc_info=True)

@@ -53,9 +53,7 @@ class Ratio(click.ParamType[Fraction]):
 
     name = "ratio"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Fraction:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         """Return the fraction."""
         try:
             ratio = Decimal(value)
@@ -77,7 +75,5 @@ class Label(click.ParamType[str]):
         """Return the text itself."""
         text = str(value)
         if not re.fullmatch(r"[!-~]([ -~]{0,251}[!-~])?", text):
-            self.fail(
-                f"{value!r} is not a text of 1 to 253 printable ASCII characters.", param, ctx
-            )
+            self.fail(f"{value!r} is not a text of 1 to 253 printable ASCII characters.", param, ctx)
         return text

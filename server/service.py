@@ -68,13 +68,13 @@ class Service:
         try:
             if self._work is not None:
                 await self._work.do()
-            if self._errors is not None and self._errors.fails(number):
-                code = "UNAVAILABLE"
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "it was told to fail this call")
-            code = "OK"
-            return self._answer
+            failing = self._errors is not None and self._errors.fails(number)
+            code = "UNAVAILABLE" if failing else "OK"
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
         finally:
-            self._calls.finish(code, monotonic_ns() - began)
+            self._calls.finish(code, monotonic_ns() - began)  # before the caller knows the answer
+        if failing:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "it was told to fail this call")
+        return self._answer

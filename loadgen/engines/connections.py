@@ -34,13 +34,14 @@ class ConnectionLog:
         self._given = addresses
         self._seen.update(addresses or ())
 
-    def read(self, current: list[int], retired: list[int]) -> Connectivity:
-        """Look at the current channels and those that still end their calls; note what is new."""
+    def read(self, current: list[int], others: list[int], addresses: tuple[str, ...] | None) -> Connectivity:
+        """Look at the channels made for `addresses`, and at others in use; note what is new."""
+        first = not self._seen
         now = list(channelz.subchannels(current))
         mine = {one.number for one in now}
-        old = [one for one in channelz.subchannels(retired) if one.number not in mine]
+        old = [one for one in channelz.subchannels(others) if one.number not in mine]
         for subchannel in [*now, *old]:
-            self._note(subchannel)
+            self._note(subchannel, "backend.known" if first else "backend.added")
         for number in self._up - mine - {one.number for one in old}:
             self._down(number, "closed")
         if now:
@@ -48,16 +49,16 @@ class ConnectionLog:
         up = {one.address for one in now if channelz.is_connected(one)}
         failing = [one for one in now if one.state == _FAILED and one.address not in up]
         known = len({one.address for one in now}) if self._knows_all else None
-        if self._given is not None:
-            known = len(self._given) if self._knows_all else None
+        if addresses is not None and self._knows_all:
+            known = len(addresses)
         reason = next((one.reason for one in failing if one.reason), "")
         return Connectivity(known, len(up), len({one.address for one in failing}), reason)
 
-    def _note(self, subchannel: channelz.Subchannel) -> None:
+    def _note(self, subchannel: channelz.Subchannel, appearing: str) -> None:
         number, address = subchannel.number, subchannel.address
         if self._given is None and self._knows_all:
             if number not in self._told and address not in self._seen:
-                self._ledger.event("backend.added", address=address)
+                self._ledger.event(appearing, address=address)
             self._seen.add(address)
         self._addresses[number] = address
         for change in subchannel.changes[self._told.get(number, 0) :]:

@@ -114,6 +114,7 @@ class GrpcEngine:
         self._log = ConnectionLog(ledger, knows_all=options.policy != "pick_first")
         self._current: _Generation | None = None
         self._retired: dict[asyncio.Task[None], _Generation] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._per_call = 0
         # Everything taken and not finished: kept here, since a task cancelled before its first step
@@ -134,7 +135,11 @@ class GrpcEngine:
         new = _Generation(backends, self._target.method, self._options)
         new.channelz = self._log.opened()
         if self._running:
-            await self._warm(new)
+            try:
+                await self._warm(new)
+            except asyncio.CancelledError:  # the load ended meanwhile
+                self._retire(new)
+                raise
         self._note_backends(backends)
         self._current = new
         if old is not None:
@@ -144,8 +149,9 @@ class GrpcEngine:
 
     def _note_backends(self, backends: Backends) -> None:
         known = self._current.backends.addresses if self._current else None
+        appearing = "backend.known" if self._current is None else "backend.added"
         for address in sorted({*(backends.addresses or ())} - {*(known or ())}):
-            self._ledger.event("backend.added", address=address)
+            self._ledger.event(appearing, address=address)
         for address in sorted({*(known or ())} - {*(backends.addresses or ())}):
             self._ledger.event("backend.removed", address=address)
         self._log.given(backends.addresses)
@@ -156,8 +162,7 @@ class GrpcEngine:
         while time.monotonic() < end:
             for connection in generation.connections:
                 connection.channel.get_state(try_to_connect=True)
-            current = self._current.channelz if self._current else []
-            if self._log.read(generation.channelz, current).settled:
+            if self._read(generation).settled:
                 return
             await asyncio.sleep(0.005)
 
@@ -166,9 +171,13 @@ class GrpcEngine:
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
 
-    def _read(self) -> Connectivity:
-        retired = [number for one in self._retired.values() for number in one.channelz]
-        return self._log.read(self._current.channelz if self._current else [], retired)
+    def _read(self, generation: _Generation | None = None) -> Connectivity:
+        """Read the connections of one generation, by default the current one, and note all others'."""
+        mine = generation or self._current
+        assert mine is not None
+        rest = [one for one in (self._current, *self._retired.values()) if one and one is not mine]
+        others = [number for one in rest for number in one.channelz]
+        return self._log.read(mine.channelz, others, mine.backends.addresses)
 
     async def connectivity(self) -> Connectivity:
         """Start connecting and tell how far it is."""
@@ -209,7 +218,7 @@ class GrpcEngine:
         if self._current is not None:
             self._retire(self._current)
             self._current = None
-        await asyncio.gather(*self._retired)
+        await asyncio.gather(*self._retired, *self._closing)
 
     # Calls
 
@@ -322,7 +331,9 @@ class GrpcEngine:
         if connection is not None:
             connection.ended()
             if self._options.per_call:
-                await connection.channel.close()
+                closing = asyncio.get_running_loop().create_task(connection.retire())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _connection(self) -> _Connection:
         assert self._current is not None

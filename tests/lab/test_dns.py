@@ -98,9 +98,7 @@ async def test_a_service_that_lost_all_addresses_does_not_exist(ask, zone):
 
 
 async def test_the_origin_has_an_soa_record(ask):
-    assert [records.rdtype for records in (await ask("cluster.local", "SOA")).answer] == [
-        dns.rdatatype.SOA
-    ]
+    assert [records.rdtype for records in (await ask("cluster.local", "SOA")).answer] == [dns.rdatatype.SOA]
 
 
 async def test_the_case_of_a_name_is_kept_but_does_not_matter(ask):

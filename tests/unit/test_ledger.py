@@ -1,0 +1,191 @@
+"""The one place that counts calls."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.calls import Calls
+from loadgen.ledger import BACKENDS, EVENTS, MESSAGES, Ledger
+from loadgen.pacing import Closed, Constant, Due, Pacer
+from loadgen.recorder import OK, UNATTRIBUTED, Recorder
+
+
+@dataclass
+class Clock:
+    """A clock that a test moves."""
+
+    now: int = 10**15
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Run:
+    """A ledger, and an engine's part played by hand."""
+
+    pacer: Pacer
+    max_in_flight: int
+    clock: Clock = field(default_factory=Clock)
+    flying: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder()
+        self.ledger = Ledger(self.pacer, self.recorder, max_in_flight=self.max_in_flight, clock=self.clock)
+
+    def take(self) -> Due:
+        due = self.ledger.take()
+        self.flying += due.at
+        return due
+
+    def finish(self, ended: int, failed: int) -> None:
+        calls, now = Calls(), self.ledger.now()
+        for number, due in enumerate(self.flying[:ended]):
+            outcome = self.ledger.outcome(14, "lost") if number < failed else OK
+            calls.add(due, due, now, self.ledger.backend(f"b{number % 3}"), outcome)
+        del self.flying[:ended]
+        self.ledger.finish(calls)
+
+    def check(self) -> None:
+        ledger = self.ledger
+        assert ledger.due == ledger.sent + ledger.dropped
+        assert ledger.sent == ledger.ok + ledger.failed + ledger.in_flight
+        assert ledger.in_flight == len(self.flying) <= self.max_in_flight
+        self.recorder.flush()
+        assert (self.recorder.calls(), self.recorder.ok()) == (ledger.ok + ledger.failed, ledger.ok)
+        drops = sum(self.recorder.timeline.series(0, self.recorder.timeline.rows()))
+        assert drops == ledger.dropped
+
+
+pacers = st.one_of(
+    st.builds(
+        Constant,
+        st.sampled_from([1e3, 1e4, 333.3]),
+        total=st.none() | st.integers(1, 300),
+        duration=st.none() | st.integers(1, 10**9),
+    ),
+    st.builds(
+        Closed,
+        st.integers(1, 20),
+        total=st.none() | st.integers(1, 300),
+        duration=st.none() | st.integers(1, 10**9),
+        pause=st.integers(0, 10**7),
+    ),
+)
+steps = st.one_of(
+    st.tuples(st.just("take"), st.integers(0, 10**8)),
+    st.tuples(st.just("finish"), st.tuples(st.integers(0, 20), st.integers(0, 20))),
+    st.tuples(st.just("stop"), st.just(0)),
+)
+
+
+@given(pacers, st.integers(1, 20), st.lists(steps, max_size=30))
+def test_every_call_is_counted_once(pacer: Pacer, max_in_flight: int, todo: list) -> None:
+    run = Run(pacer, max_in_flight)
+    stopped = False
+    for what, how in todo:
+        if what == "take":
+            run.clock.now += how
+            before = run.ledger.due
+            due = run.take()
+            assert due.first == before
+            assert not stopped or (due.at, due.dropped, due.last) == ((), 0, True)
+        elif what == "finish":
+            run.finish(*how)
+        else:
+            run.ledger.stop("test")
+            stopped = True
+        run.check()
+    run.ledger.stop("test")
+    run.take()
+    while run.flying:
+        assert not run.ledger.over
+        run.finish(5, 2)
+        run.check()
+    assert run.ledger.over
+
+
+def test_what_falls_due_without_room_is_dropped() -> None:
+    run = Run(Constant(1000, total=None, duration=None), max_in_flight=2)
+    run.clock.now += 9_500_000  # 10 are due
+    due = run.take()
+    assert (due.first, list(due.at), due.dropped) == (0, [0, 1_000_000], 8)
+    run.finish(1, 0)
+    run.clock.now += 2_000_000
+    due = run.take()
+    assert (due.first, list(due.at), due.dropped) == (10, [10_000_000], 1)
+
+
+def test_the_run_is_over_when_the_last_call_ends() -> None:
+    run = Run(Closed(2, total=2, duration=None), max_in_flight=2)
+    assert not run.ledger.over
+    assert run.take().last
+    run.finish(1, 0)
+    assert not run.ledger.over
+    run.finish(1, 1)
+    assert run.ledger.over
+
+
+def test_stop_tells_the_engine_once_and_keeps_the_first_reason() -> None:
+    run = Run(Closed(1, total=None, duration=None), max_in_flight=1)
+    told: list[str | None] = []
+    run.ledger.changed = lambda: told.append(run.ledger.stopped)
+    run.ledger.stop("SIGINT")
+    run.ledger.stop("SIGTERM")
+    assert told == ["SIGINT"]
+    assert [(event.name, event.attributes) for event in run.ledger.events] == [
+        ("run.stopping", {"reason": "SIGINT"})
+    ]
+
+
+def test_time_counts_from_the_start_and_earlier_events_are_negative() -> None:
+    run = Run(Closed(1, total=1, duration=None), max_in_flight=1)
+    run.clock.now += 700
+    run.ledger.event("backend.known", address="x")
+    run.clock.now += 300
+    run.ledger.start()
+    assert run.ledger.now() == 0
+    run.clock.now += 5
+    assert run.ledger.now() == 5
+    run.ledger.event("later", at=3)
+    assert [(event.name, event.at) for event in run.ledger.events] == [("backend.known", -300), ("later", 3)]
+
+
+def test_names_are_interned() -> None:
+    ledger = Run(Closed(1, total=1, duration=None), 1).ledger
+    assert ledger.backend("") == UNATTRIBUTED
+    assert ledger.outcome(0, "") == OK
+    a, b = ledger.backend("a"), ledger.backend("b")
+    assert (ledger.backend("a"), ledger.backend("b")) == (a, b)
+    assert len({a, b, UNATTRIBUTED}) == 3
+    assert ledger.outcome(14, "x") == ledger.outcome(14, "x") != ledger.outcome(14, "y")
+
+
+def test_too_many_backends_are_not_attributed_and_said_once() -> None:
+    ledger = Run(Closed(1, total=1, duration=None), 1).ledger
+    numbers = [ledger.backend(f"b{number}") for number in range(BACKENDS + 10)]
+    assert numbers[: BACKENDS - 1] == list(range(1, BACKENDS))
+    assert set(numbers[BACKENDS - 1 :]) == {UNATTRIBUTED}
+    assert ledger.backend("b0") == 1
+    assert [event.name for event in ledger.events] == ["backend.overflow"]
+
+
+def test_too_many_messages_are_pooled_by_status_code() -> None:
+    ledger = Run(Closed(1, total=1, duration=None), 1).ledger
+    for number in range(MESSAGES - 1):
+        ledger.outcome(14, f"at {number}")
+    pooled = {ledger.outcome(14, f"more {number}") for number in range(50)}
+    other = {ledger.outcome(4, f"more {number}") for number in range(50)}
+    assert len(pooled) == len(other) == 1
+    assert pooled != other
+    assert len(ledger.outcomes) == MESSAGES + 2
+    assert list(ledger.outcomes)[-2:] == [(14, "(other messages)"), (4, "(other messages)")]
+
+
+def test_too_many_events_are_only_counted() -> None:
+    ledger = Run(Closed(1, total=1, duration=None), 1).ledger
+    for number in range(EVENTS + 7):
+        ledger.event("connection.made", at=number)
+    assert (len(ledger.events), ledger.events_left_out) == (EVENTS, 7)
+    assert ledger.events[-1].at == EVENTS - 1

@@ -1,0 +1,118 @@
+"""The plan: options that go together."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen import planfile
+from loadgen.cli import cli
+from loadgen.errors import PlanError
+from loadgen.plan import Plan
+
+
+def plan(**options: Any) -> Plan:
+    return Plan(target="x:1", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rps": 5.0, "interval": 1}, "--rps .*--interval"),
+        ({"rps": 5.0, "concurrency": 2}, "--max-in-flight, not --concurrency"),
+        ({"max_in_flight": 5}, "--max-in-flight is for open load"),
+        ({"poll_interval": 5}, "--poll-interval needs --discovery poll"),
+        ({"poll_interval": 5, "discovery": "static"}, "--poll-interval needs --discovery poll"),
+        ({"cold": True, "expect_backends": 1}, "leave one out"),
+        ({"expect_backends": 2}, "needs --lb-policy round_robin"),
+        ({"expect_backends": 2, "lb_policy": "round_robin", "connections": 0}, "per-call"),
+        ({"health_check": True}, "--health-check needs --lb-policy round_robin"),
+    ],
+)
+def test_options_that_contradict_each_other(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError, match=message) as caught:
+        plan(**options)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"concurrency": 5, "interval": 1, "total": 3, "duration": 9},
+        {"rps": 5.0, "max_in_flight": 5},
+        {"discovery": "poll", "poll_interval": 5},
+        {"expect_backends": 1},
+        {"expect_backends": 1, "connections": 0},
+        {"expect_backends": 3, "lb_policy": "round_robin", "health_check": True, "connections": 3},
+        {"cold": True, "lb_policy": "round_robin"},
+    ],
+)
+def test_options_that_go_together(options: dict[str, Any]) -> None:
+    assert plan(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, (200, None)),
+        ({"total": 7}, (7, None)),
+        ({"duration": 7}, (None, 7)),
+        ({"total": 7, "duration": 8}, (7, 8)),
+    ],
+)
+def test_a_run_always_has_an_end(options: dict[str, Any], limits: tuple[int | None, int | None]) -> None:
+    assert plan(**options).limits == limits
+
+
+durations = st.integers(1, 3_600_000).map(lambda milli: milli * 1_000_000)
+plans = st.builds(
+    Plan,
+    target=st.just("server:9090"),
+    concurrency=st.none() | st.integers(1, 100),
+    total=st.none() | st.integers(1),
+    duration=st.none() | durations,
+    interval=st.none() | durations,
+    lb_policy=st.just("round_robin"),
+    connections=st.integers(0, 1000),
+    discovery=st.just("poll"),
+    poll_interval=st.none() | durations,
+    ready_timeout=durations,
+    cold=st.booleans(),
+    health_check=st.booleans(),
+    timeout=durations | st.just(0),
+    backend_from=st.sampled_from(["field:id", "metadata:replica-id"]),
+)
+
+
+@settings(max_examples=30)
+@given(plans)
+def test_a_result_tells_the_plan_as_a_plan_file_would(plan: Plan) -> None:
+    """What the result says was asked for can be asked for again."""
+    content = yaml.safe_load(yaml.safe_dump(plan.to_json()))
+    command = cli.commands["run"]
+    target = content.pop("target")
+    context = click.Context(command, default_map=content)
+    command.parse_args(context, [target])
+    names = [field.name for field in dataclasses.fields(Plan)]
+    assert Plan(**{name: context.params[name] for name in names}) == plan
+
+
+def test_values_of_metadata_are_kept_out_of_the_result() -> None:
+    content = plan(metadata=(("authorization", "secret"), ("k", "v"))).to_json()
+    assert content["metadata"] == ["authorization:...", "k:..."]
+    assert "secret" not in str(content)
+
+
+def test_every_option_of_the_plan_is_a_flag_and_a_key_of_the_plan_file(tmp_path: Path) -> None:
+    command = cli.commands["run"]
+    flags = {param.name for param in command.params}
+    assert {field.name for field in dataclasses.fields(Plan)} | {"config", "output", "quiet"} == flags
+    path = tmp_path / "plan.yaml"
+    path.write_text("".join(f"{name}: 1\n" for name in flags))
+    assert set(planfile.read(path, sorted(filter(None, flags)))) == flags

@@ -1,0 +1,257 @@
+"""The verdict, rule by rule."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.events import Event
+from loadgen.result import Result
+from loadgen.verdict import CAUSES, WARNINGS, judge
+from tests.unit.results import MS, SECOND, THREE, TWO, evidence, histogram, result
+
+ONE = ["10.0.0.9:9090"]
+UNKNOWN = {"addresses": None, "addresses_seen": None, "addresses_now": None}
+EVEN = {"a": 100, "b": 100, "c": 100}
+UNEVEN = {"a": 100, "b": 100, "c": 200}
+
+STALLED = histogram(*[2 * MS] * 2000, *[SECOND] * 8)  # 4 callers, 2 stalls of 1 s in 10 s
+
+CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
+    # causes: the rule, a result it explains, and what it must say
+    "no call made": ("nothing_succeeded", result({}), ("No call was made",)),
+    "refused": (
+        "nothing_succeeded",
+        result({}, failed=7),
+        ("7 of 7 ended UNAVAILABLE", "check address, port"),
+    ),
+    "no such method": (
+        "nothing_succeeded",
+        result({}, failed=7, error="UNIMPLEMENTED"),
+        ("no such method: check what server:9090 serves",),
+    ),
+    "too slow": ("nothing_succeeded", result({}, failed=1, error="DEADLINE_EXCEEDED"), ("--timeout",)),
+    "no credentials": ("nothing_succeeded", result({}, failed=1, error="UNAUTHENTICATED"), ("--metadata",)),
+    "refuses credentials": ("nothing_succeeded", result({}, failed=1, error="PERMISSION_DENIED"), ()),
+    "another error": ("nothing_succeeded", result({}, failed=1, error="DATA_LOSS"), ("message above",)),
+    "nobody named": ("unknown_backends", result({}, unattributed_ok=9), ("--backend-from",)),
+    "scaled up, dns": (
+        "new_addresses_unused",
+        result({"a": 5, "b": 5}, evidence=evidence(addresses=TWO, addresses_now=THREE)),
+        ("resolves to 3 addresses, and 1 of them got no call", "never polls", "Use --discovery poll"),
+    ),
+    "scaled down and up, static": (
+        "new_addresses_unused",
+        result({"a": 5, "b": 5}, evidence=evidence(discovery="static", addresses=TWO, addresses_now=ONE)),
+        ("looks a name up once", "2 that it did know are gone", "Use --discovery poll"),
+    ),
+    "scaled up late, poll": (
+        "new_addresses_unused",
+        result({"a": 5, "b": 5}, evidence=evidence(discovery="poll", addresses=TWO, addresses_now=THREE)),
+        ("after the last look-up",),
+    ),
+    "scaled up, a discovery of another version": (
+        "new_addresses_unused",
+        result({"a": 5, "b": 5}, evidence=evidence(discovery="watch", addresses=TWO, addresses_now=THREE)),
+        ("Discovery watch",),
+    ),
+    "ClusterIP": (
+        "connection_balanced",
+        result({"a": 300}, evidence=evidence(addresses=ONE, connections=1)),
+        ("All 300 calls went over one connection", "headless", "--lb-policy round_robin"),
+    ),
+    "headless, pick_first": (
+        "pick_first",
+        result({"a": 300}, evidence=evidence(policy="pick_first", connections=1)),
+        ("resolves to 3 addresses", "Use --lb-policy round_robin"),
+    ),
+    "ClusterIP, a connection per call": (
+        "by_connection",
+        result(UNEVEN, plan={"connections": "per-call"}, evidence=evidence(addresses=ONE, connections=400)),
+        ("A new connection for every call to one address reached 3 backends", "handshake"),
+    ),
+    "ClusterIP, a few connections": (
+        "by_connection",
+        result({"a": 10, "b": 5}, plan={"connections": 3}, evidence=evidence(addresses=ONE, connections=3)),
+        ("3 connections to one address reached 2 backends", "chance"),
+    ),
+    "scaled, followed": (
+        "replicas_changed",
+        result(
+            UNEVEN,
+            events=(
+                Event(-1, "backend.added", {"address": "x"}),
+                Event(SECOND, "backend.added", {"address": "y"}),
+                Event(2 * SECOND, "backend.removed", {"address": "x"}),
+            ),
+            evidence=evidence(discovery="poll"),
+        ),
+        ("1 joined, 1 left", "discovery poll"),
+    ),
+    "a connection lost": (
+        "replicas_changed",
+        result(UNEVEN, events=(Event(5, "connection.lost", {"address": "10.0.0.1:9090"}),)),
+        ("lost its connection to 10.0.0.1:9090",),
+    ),
+    "cold": ("cold_channel", result(UNEVEN, evidence=evidence(cold=True)), ("had not connected", "--cold")),
+    "one replica refuses": (
+        "backends_unreached",
+        result(
+            {"a": 100, "b": 100},
+            events=(Event(-5, "connection.failed", {"address": THREE[2], "reason": "refused"}),),
+        ),
+        ("1 of the addresses", f"{THREE[2]} could not be connected (refused)"),
+    ),
+    "one replica silent": (
+        "backends_unreached",
+        result({"a": 100, "b": 100}),
+        ("1 of the addresses", "does not say why"),
+    ),
+    "even": ("even", result(EVEN), ("3 backends got 100 calls each by round_robin",)),
+    "almost even": ("even", result({"a": 99, "b": 100, "c": 101}), ("99 to 101 calls",)),
+    "uneven": (
+        "unexplained",
+        result(UNEVEN),
+        ("busiest of 3 backends got 1.50 times the mean", "does not say why"),
+    ),
+    "one, nothing known": (
+        "unexplained",
+        result({"a": 5}, evidence=evidence(**UNKNOWN, policy="pick_first", connections=2)),
+        ("does not say whether there are others",),
+    ),
+    "one of one": (
+        "unexplained",
+        result({"a": 5}, evidence=evidence(addresses=ONE, connections=2)),
+        ("the client knew of no other",),
+    ),
+    # warnings
+    "stopped": (
+        "stopped_early",
+        result(EVEN, partial="stopped by SIGINT"),
+        ("stopped by SIGINT after 300 calls",),
+    ),
+    "one failed": (
+        "some_failed",
+        result(EVEN, failed=1, evidence=evidence(connections_lost=1)),
+        ("1 call of 301 failed, and 1 connection was lost", "UNAVAILABLE (Connection refused)"),
+    ),
+    "failed without a word": (
+        "some_failed",
+        result(EVEN, failed=4, message="", evidence=evidence(connections_lost=None)),
+        ("4 calls of 304 failed; most often", "(no message)"),
+    ),
+    "dropped": ("some_dropped", result(EVEN, dropped=30), ("30 calls of 330", "percentiles leave them out")),
+    "late": (
+        "client_late",
+        result(EVEN, plan={"rps": 100.0}, lag=histogram(*[1000] * 90, *[50 * MS] * 10)),
+        ("load generator itself was late", "50 ms"),
+    ),
+    "closed load on a server that stalls": (
+        "closed_hides_stalls",
+        result(EVEN, latency=STALLED),
+        ("20% of the run in 8 calls of up to 1.00 s", "--rps"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "result", "says"), CASES.values(), ids=CASES)
+def test_a_rule(rule: str, result: Result, says: tuple[str, ...]) -> None:
+    found = {finding.rule: finding.text for finding in judge(result)}
+    assert rule in found
+    for words in says:
+        assert words in found[rule]
+
+
+def test_the_table_has_every_rule() -> None:
+    assert {rule for rule, _, _ in CASES.values()} == {rule.__name__ for rule in (*CAUSES, *WARNINGS)}
+
+
+def test_a_balanced_run_has_nothing_else_to_say() -> None:
+    (finding,) = judge(result(EVEN))
+    assert finding.rule == "even"
+    assert finding.text == "Even: 3 backends got 100 calls each by round_robin."
+
+
+SILENT: dict[str, tuple[str, Result]] = {
+    "addresses unknown": ("connection_balanced", result({"a": 9}, evidence=evidence(**UNKNOWN))),
+    "connections unknown": (
+        "connection_balanced",
+        result({"a": 9}, evidence=evidence(addresses=ONE, connections=None)),
+    ),
+    "one address only": (
+        "pick_first",
+        result({"a": 9}, evidence=evidence(policy="pick_first", addresses=ONE)),
+    ),  # fmt: skip
+    "not looked up again": ("new_addresses_unused", result(EVEN, evidence=evidence(addresses_now=None))),
+    "nothing new": ("new_addresses_unused", result(EVEN, evidence=evidence(addresses_now=TWO))),
+    "before the run": ("replicas_changed", result(UNEVEN, events=(Event(-1, "backend.added"),))),
+    "connection lost, one backend": (
+        "replicas_changed",
+        result({"a": 9}, events=(Event(5, "connection.lost", {"address": "x"}),)),
+    ),
+    "cold but even": ("cold_channel", result(EVEN, evidence=evidence(cold=True))),
+    "one backend alone": ("even", result({"a": 9}, evidence=evidence(addresses=ONE, connections=2))),
+    "all failed": ("some_failed", result({}, failed=3)),
+    "late, closed": ("client_late", result(EVEN, lag=histogram(*[50 * MS] * 300))),
+    "a little late": ("client_late", result(EVEN, plan={"rps": 5.0}, lag=histogram(*[19 * MS] * 300))),
+    "open load on a server that stalls": (
+        "closed_hides_stalls",
+        result(EVEN, plan={"rps": 5.0}, latency=STALLED),
+    ),
+    "slow but steady": ("closed_hides_stalls", result(EVEN, latency=histogram(*[SECOND] * 300))),
+    "few calls": ("closed_hides_stalls", result(EVEN, latency=histogram(*[MS] * 90, *[SECOND] * 2))),
+    "a short hiccup": (
+        "closed_hides_stalls",
+        result(EVEN, latency=histogram(*[2 * MS] * 2000, *[100 * MS] * 8)),
+    ),
+    "seen by the p99": (
+        "closed_hides_stalls",
+        result(EVEN, latency=histogram(*[2 * MS] * 200, *[SECOND] * 20)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "result"), SILENT.values(), ids=SILENT)
+def test_a_rule_says_nothing_without_evidence(rule: str, result: Result) -> None:
+    assert rule not in {finding.rule for finding in judge(result)}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30)),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.sampled_from(["static", "dns", "poll"]),
+    st.sampled_from(["pick_first", "round_robin"]),
+    *[st.none() | st.lists(st.sampled_from(THREE), min_size=1, unique=True)] * 3,
+    st.none() | st.integers(0, 4),
+    st.booleans(),
+)
+def test_every_result_has_one_cause(
+    calls: dict[str, int],
+    failed: int,
+    dropped: int,
+    discovery: str,
+    policy: str,
+    addresses: list[str] | None,
+    seen: list[str] | None,
+    now: list[str] | None,
+    connections: int | None,
+    cold: bool,
+) -> None:
+    known = evidence(
+        discovery=discovery,
+        policy=policy,
+        addresses=addresses,
+        addresses_seen=seen,
+        addresses_now=now,
+        connections=connections,
+        cold=cold,
+    )
+    one = result(calls, failed=failed, dropped=dropped, evidence=known)
+    before = dataclasses.replace(one)
+    first, *rest = judge(one)
+    assert first.rule in {rule.__name__ for rule in CAUSES}
+    assert {finding.rule for finding in rest} <= {rule.__name__ for rule in WARNINGS}
+    assert all(finding.text.endswith(".") and "\n" not in finding.text for finding in (first, *rest))
+    assert one == before
