@@ -96,6 +96,22 @@ class Evidence:
     connections_lost: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A pod of the server, as `collect` found it after the run."""
+
+    pod: str
+    ip: str | None
+    id: str | None
+    """What it answers calls with; None where its log does not say."""
+    ready_at: int | None
+    """Wall-clock time, ns since the Unix epoch, exact to a second; None while it is not ready."""
+    restarts: int
+    oom_killed: bool
+    calls: int | None
+    """Calls of the run that it got; None where its id is not known."""
+
+
 @dataclass(slots=True)
 class Result:
     """One run. Durations are ns."""
@@ -128,6 +144,8 @@ class Result:
     events: list[Event]
     events_left_out: int
     evidence: Evidence
+    replicas: list[Replica] | None = None
+    """The server's pods; None where nobody looked."""
 
     def rate(self) -> float:
         """Return calls sent per second of the run."""
@@ -170,6 +188,7 @@ class Result:
             "events": [{"at_ns": event.at, "name": event.name, **event.attributes} for event in self.events],
             "events_left_out": self.events_left_out,
             "evidence": _plain(self.evidence),
+            **({} if self.replicas is None else {"replicas": [_plain(one) for one in self.replicas]}),
         }
 
     @classmethod
@@ -240,10 +259,11 @@ class Result:
             ],
             events_left_out=content["events_left_out"],
             evidence=Evidence(**content["evidence"]),
+            replicas=[Replica(**one) for one in content["replicas"]] if "replicas" in content else None,
         )
 
 
-def _plain(thing: Totals | Outcome | Evidence) -> Json:
+def _plain(thing: Totals | Outcome | Evidence | Replica) -> Json:
     return {name: getattr(thing, name) for name in thing.__slots__}
 
 

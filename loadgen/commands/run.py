@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from loadgen import eventloop, planfile, summary
+from loadgen import eventloop, logged, planfile, summary
 from loadgen.errors import LoadgenError
 from loadgen.parameters import Connections, Duration, Metadata, Rate
 from loadgen.plan import DISCOVERIES, POLICIES, Plan
@@ -131,9 +131,14 @@ from loadgen.run import Run
     type=click.Path(path_type=Path),
     help="Write the result as JSON to this file; -: to stdout, the report to stderr.",
 )
+@click.option(
+    "--log-result",
+    is_flag=True,
+    help="After the report write the result to stdout in numbered lines, which collect reads from a log.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
-def run(ctx: click.Context, /, output: Path | None, quiet: bool, **options: Any) -> None:
+def run(ctx: click.Context, /, output: Path | None, log_result: bool, quiet: bool, **options: Any) -> None:
     """Call TARGET (HOST:PORT or any gRPC URI) and report how the calls fell on its backends.
 
     \b
@@ -163,6 +168,9 @@ def run(ctx: click.Context, /, output: Path | None, quiet: bool, **options: Any)
         json.dump(content, sys.stdout, indent=1)
         click.echo()
     click.echo(text.render(result), err=str(output) == "-")
+    if log_result:
+        for line in logged.lines(content):
+            click.echo(line)
     _check(result)
     ctx.exit(0)
 

@@ -18,6 +18,7 @@ def render(result: Result) -> str:
     parts = (
         _summary(result),
         _backends(result),
+        _replicas(result),
         _balance(result),
         _histogram(result),
         _percentiles(result),
@@ -98,6 +99,20 @@ def _row(backend: Backend, sent: int) -> str:
         p50 = duration(backend.latency.percentile(50))
         p99 = duration(backend.latency.percentile(99))
     return f"{backend.calls:>8}  {share:>5.1%}  {backend.failed:>6}  {p50:>8}  {p99:>8}  {_bar(share)}"
+
+
+def _replicas(result: Result) -> Iterator[str]:
+    if not result.replicas:
+        return
+    width = max(len("Pod"), *(len(one.pod) for one in result.replicas))
+    yield "Replicas"
+    yield f"  {'Pod':<{width}}  {'calls':>8}  {'ready at':>9}  restarts"
+    for one in sorted(result.replicas, key=lambda one: (one.ready_at or 0, one.pod)):
+        calls = "?" if one.calls is None else str(one.calls)
+        ready = "-" if one.ready_at is None else f"{(one.ready_at - result.started) / 1e9:+.0f} s"
+        ended = ", OOM-killed" if one.oom_killed else ""
+        idle = "  idle" if one.calls == 0 else ""
+        yield f"  {one.pod:<{width}}  {calls:>8}  {ready:>9}  {one.restarts}{ended}{idle}"
 
 
 def _balance(result: Result) -> Iterator[str]:

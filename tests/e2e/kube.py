@@ -29,6 +29,7 @@ def call(*command: str, text: str | None = None) -> str:
 class Report:
     """What the log of one Job says."""
 
+    job: str
     text: str
     succeeded: bool
 
@@ -90,6 +91,8 @@ class Release:
                 done = {one["type"] for one in conditions if one["status"] == "True"}
                 if done & {"Complete", "Failed"}:
                     name = jobs[0]["metadata"]["name"]
-                    return Report(self.kubectl("logs", "--tail=-1", f"job/{name}"), "Complete" in done)
+                    log = self.kubectl("logs", "--tail=-1", f"job/{name}")
+                    # behind the report the log has the result, for collect
+                    return Report(name, log.partition("\ngrpc-spread-result ")[0], "Complete" in done)
             time.sleep(0.3)
         raise AssertionError(f"no Job of {self.name} ended: {self.kubectl('get', 'pods,jobs')}")

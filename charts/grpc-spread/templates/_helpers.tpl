@@ -297,7 +297,7 @@ template:
       - name: loadgen
         image: {{ include "grpc-spread.image" $this | quote }}
         imagePullPolicy: {{ $loadgen.image.pullPolicy }}
-        args: ["run", "--config", "/etc/loadgen/plan.yaml"]
+        args: ["run", "--config", "/etc/loadgen/plan.yaml", "--log-result"]
         # what ends without a report says why in its last lines
         terminationMessagePolicy: FallbackToLogsOnError
         {{- with $loadgen.extraEnv }}
