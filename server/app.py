@@ -12,6 +12,7 @@ from server.drain import Signals, drain
 from server.health import Health
 from server.identity import Identity
 from server.listen import CannotListen, join, refusal
+from server.memory import Memory
 from server.metrics import Calls, Exposition, Metrics
 from server.settings import Settings
 
@@ -36,9 +37,11 @@ async def _serve(settings: Settings) -> int:
     address = settings.address or join(settings.host, port)
     identity = Identity.new(settings.name, address)
     calls = Calls()
-    metrics = Metrics(identity, calls)
+    memory = Memory(settings.footprint) if settings.footprint else None
+    metrics = Metrics(identity, calls, memory.account if memory else None)
     checks = Health()
-    server.add_generic_rpc_handlers([service.Service(identity, settings.faults, calls).handler()])
+    handler = service.Service(identity, settings.faults, calls, memory).handler()
+    server.add_generic_rpc_handlers([handler])
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
@@ -55,7 +58,7 @@ async def _serve(settings: Settings) -> int:
     )
     await signals.first.wait()
     cut = await drain(server, checks, metrics, settings, signals.second)
-    _log.info("stopped", served=calls.served, cut=cut)
+    _log.info("stopped", served=calls.served, cut=cut, capped=metrics.capped)
     signals.ignore()
     return 1 if cut else 0
 

@@ -10,8 +10,8 @@ import click
 from click.core import ParameterSource
 
 from server.faults import Errors, Faults, Stall
-from server.parameters import Duration, Label, Ratio
-from server.settings import Settings
+from server.parameters import Duration, Label, Ratio, Size
+from server.settings import Footprint, Settings
 
 PORT = click.IntRange(0, 65535)
 
@@ -33,9 +33,9 @@ option = functools.partial(click.option, cls=_Option, show_default=True, show_en
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
     },
-    epilog="Durations are written 250ms, 10s or 1m30s. The first SIGTERM or SIGINT starts the "
-    "drain, the second ends it. Exit codes: 0 all calls finished, 1 cannot serve or calls were cut "
-    "off, 2 usage.",
+    epilog="Durations are written 250ms, 10s or 1m30s, sizes 225KiB, 64Mi or 1G. The first SIGTERM or "
+    "SIGINT starts the drain, the second ends it. Exit codes: 0 all calls finished, 1 cannot serve or "
+    "calls were cut off, 2 usage.",
 )
 @option("--host", type=Label(), default="0.0.0.0", help="Address to listen on.")  # noqa: S104
 @option("--port", type=PORT, default=9090, help="Port for gRPC; 0: any free one.")
@@ -71,6 +71,23 @@ option = functools.partial(click.option, cls=_Option, show_default=True, show_en
     "--stall-for",
     type=Duration("1ms"),
     help="Length of a stall, at the end of each period: no Get is answered in it.",
+)
+@option(
+    "--memory-per-call",
+    type=Size(),
+    show_default="none",
+    help="Memory that each Get takes, resident, and keeps for --memory-hold.",
+)
+@option(
+    "--memory-hold",
+    type=Duration("1ms"),
+    help="Time until a Get's memory is given back to the system, from its arrival on.",
+)
+@option(
+    "--memory-max",
+    type=Size(),
+    show_default="no limit",
+    help="Most memory to hold for Gets at a time; those beyond are answered, hold none, and are counted.",
 )
 @option(
     "--max-connection-age",
@@ -109,6 +126,9 @@ def command(
     error_ratio: Fraction,
     stall_every: int | None,
     stall_for: int | None,
+    memory_per_call: int | None,
+    memory_hold: int | None,
+    memory_max: int | None,
     **others: Any,
 ) -> int:
     """Run one replica: it answers /Service/Get with an id that it makes once, when it starts.
@@ -125,10 +145,11 @@ def command(
         errors=Errors(error_ratio) if error_ratio else None,
         stall=_stall(stall_every, stall_for),
     )
+    footprint = _footprint(memory_per_call, memory_hold, memory_max)
     # imported late: it takes some time, and neither --help nor a usage error needs it
     from server.app import run  # noqa: PLC0415
 
-    return run(Settings(faults=faults, **others))
+    return run(Settings(faults=faults, footprint=footprint, **others))
 
 
 def _stall(every: int | None, length: int | None) -> Stall | None:
@@ -139,6 +160,18 @@ def _stall(every: int | None, length: int | None) -> Stall | None:
     if length >= every:
         raise click.UsageError("--stall-for must be less than --stall-every.")
     return Stall(every, length)
+
+
+def _footprint(per_call: int | None, hold: int | None, most: int | None) -> Footprint | None:
+    if per_call is None and hold is None:
+        if most is not None:
+            raise click.UsageError("--memory-max needs --memory-per-call and --memory-hold.")
+        return None
+    if per_call is None or hold is None:
+        raise click.UsageError("--memory-per-call and --memory-hold need each other.")
+    if most is not None and most < per_call:
+        raise click.UsageError("--memory-max must be at least --memory-per-call.")
+    return Footprint(per_call, hold, most)
 
 
 def main() -> NoReturn:

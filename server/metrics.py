@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from server.identity import Identity
 from server.listen import family
+from server.memory import Account
 from server.settings import SECOND
 
 _log = structlog.get_logger(__name__)
@@ -73,10 +74,16 @@ class Calls:
 class Metrics(Collector):
     """Exports a replica's calls, under the names that gRPC's middlewares use, and its state."""
 
-    def __init__(self, identity: Identity, calls: Calls) -> None:
+    def __init__(self, identity: Identity, calls: Calls, memory: Account | None) -> None:
         self.identity = identity
         self.calls = calls
+        self.memory = memory
         self.draining = False
+
+    @property
+    def capped(self) -> int:
+        """How many Gets should have held memory, and did not."""
+        return self.memory.capped if self.memory else 0
 
     def collect(self) -> Iterator[Metric]:
         """Give all metrics of this moment."""
@@ -100,6 +107,11 @@ class Metrics(Collector):
         yield seconds
         yield GaugeMetricFamily(
             "server_calls_in_flight", "Gets that were not answered yet.", self.calls.in_flight
+        )
+        held = self.memory.held if self.memory else 0
+        yield GaugeMetricFamily("server_memory_held_bytes", "Memory held for Gets.", held)
+        yield CounterMetricFamily(
+            "server_memory_capped", "Gets that held no memory, as that would have been too much.", self.capped
         )
         yield GaugeMetricFamily("server_draining", "1 while the replica drains, else 0.", self.draining)
         info = {

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import click
@@ -11,6 +12,10 @@ import durationpy
 
 _DURATION = re.compile(r"0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(us|µs|ms|s|m|h))+")
 _PLACES = 9
+# bounded: ten thousand digits would be a number too
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(?:([kMGT]|[KMGT]i)?B?)")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 
 
 def nanoseconds(text: str) -> int:
@@ -64,6 +69,26 @@ class Ratio(click.ParamType[Fraction]):
         if ratio != round(ratio, _PLACES):  # bounds the fraction's size: 1e-999999 is a number too
             self.fail(f"{value!r} has more than {_PLACES} decimal places.", param, ctx)
         return Fraction(ratio)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes such as `225KiB`, `64Mi` or `1.5G`; the value is a whole one, rounded up.
+
+    Units are those of Kubernetes' quantities, with or without a B.
+    """
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes."""
+        found = _SIZE.fullmatch(value)
+        if not found:
+            self.fail(f"{value!r} is not a size such as 225KiB or 64Mi.", param, ctx)
+        number, unit = found.groups()
+        size = ceil(Fraction(number) * _UNITS[unit or ""])
+        if not 1 <= size <= _UNITS["Ti"]:
+            self.fail(f"{value!r} is not from 1 byte to 1TiB.", param, ctx)
+        return size
 
 
 class Label(click.ParamType[str]):

@@ -9,6 +9,7 @@ import grpc
 
 from server.faults import Faults
 from server.identity import Identity
+from server.memory import Memory
 from server.metrics import Calls
 from server.settings import SECOND
 from service_proto.service_pb2 import Req, Res
@@ -47,10 +48,11 @@ class Work:
 class Service:
     """Answers every Get with the replica's id."""
 
-    def __init__(self, identity: Identity, faults: Faults, calls: Calls) -> None:
+    def __init__(self, identity: Identity, faults: Faults, calls: Calls, memory: Memory | None) -> None:
         self._answer = Res(id=identity.id)
         self._metadata = identity.metadata
         self._calls = calls
+        self._memory = memory
         self._errors = faults.errors
         self._work = Work(faults) if faults.delay or faults.stall or faults.slots else None
 
@@ -66,6 +68,8 @@ class Service:
         code = "UNKNOWN"
         context.set_trailing_metadata(self._metadata)
         try:
+            if self._memory is not None:
+                self._memory.hold(began)
             if self._work is not None:
                 await self._work.do()
             failing = self._errors is not None and self._errors.fails(number)

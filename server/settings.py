@@ -9,6 +9,18 @@ SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Footprint:
+    """The memory that Gets take."""
+
+    per_call: int
+    """In bytes, more than 0."""
+    hold: int
+    """For so long from its arrival on, a call's memory is held."""
+    most: int | None
+    """Bytes held at a time, at least `per_call`; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What `python -m server` was told. Durations are int nanoseconds."""
 
@@ -20,6 +32,8 @@ class Settings:
     address: str | None
     """None: the host and port that were bound."""
     faults: Faults
+    footprint: Footprint | None
+    """None: calls hold no memory."""
     max_connection_age: int | None
     """None: gRPC's default, without an end; as for its grace."""
     max_connection_age_grace: int | None

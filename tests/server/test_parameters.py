@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.cli import main
-from server.parameters import Duration, Ratio
+from server.parameters import Duration, Ratio, Size
 
 WRONG = {
     "--port": ["x", "-1", "65536", "9090.5", "tcp://10.0.0.1:9090"],
@@ -35,6 +35,9 @@ WRONG = {
     "--error-ratio": ["-0.1", "1.1", "nan", "inf", "x", "1/3", "1e-999999", "0.1234567891"],
     "--stall-every": ["0s", "25h"],
     "--stall-for": ["-5s", "5"],
+    "--memory-per-call": ["0", "-1Mi", "lots", "", "1K", "1mi", "1 Mi", "1e6", "2Ti", "1" * 5000, "٣Mi"],
+    "--memory-hold": ["0s", "25h", "30"],
+    "--memory-max": ["0Ki", "inf", "nan", "1Mi or 2Mi", "1Pi"],
     "--max-connection-age": ["0s", "500us", "99999999999999999999h"],
     "--max-connection-age-grace": ["-1s"],
     "--drain-delay": ["61m", "one"],
@@ -45,6 +48,10 @@ COMBINATIONS = [
     ["--stall-every", "5s"],
     ["--stall-for", "1s"],
     ["--stall-every", "1s", "--stall-for", "1s"],
+    ["--memory-per-call", "1Mi"],
+    ["--memory-hold", "1s"],
+    ["--memory-max", "1Gi"],
+    ["--memory-max", "1Mi", "--memory-per-call", "2Mi", "--memory-hold", "1s"],
     ["--max-connection-age-grace", "1s"],
     ["--port", "9090", "--metrics-port", "9090"],
     ["--unknown"],
@@ -134,3 +141,28 @@ def test_a_text_is_a_duration_in_bounds_or_refused(text: str) -> None:
 def test_a_ratio_is_exact(billionths: int) -> None:
     ratio = Ratio().convert(f"{billionths / 10**9:.9f}", None, None)
     assert ratio == Fraction(billionths, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1),
+        ("225KiB", 225 * 1024),
+        ("64Mi", 64 * 1024**2),
+        ("1.5Gi", 3 * 512 * 1024**2),
+        ("1Ti", 1024**4),
+        ("2k", 2000),
+        ("3MB", 3_000_000),
+        ("1G", 10**9),
+        ("0.3Ki", 308),
+        ("7B", 7),
+    ],
+)
+def test_sizes_are_written_as_in_kubernetes(text: str, expected: int) -> None:
+    assert Size().convert(text, None, None) == expected
+
+
+@given(st.text("0123456789.kKMGTi B+-", max_size=8) | st.text(max_size=20))
+def test_a_text_is_a_size_in_bounds_or_refused(text: str) -> None:
+    with suppress(BadParameter):
+        assert 1 <= Size().convert(text, None, None) <= 1024**4
