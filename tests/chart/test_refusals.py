@@ -30,6 +30,10 @@ SCHEMA = [
     (["server.delay=fast"], "at '/server/delay': 'fast' does not match pattern"),
     (["server.errorRatio=2"], "at '/server/errorRatio': maximum: got 2, want 1"),
     (["server.slots=-1"], "at '/server/slots': minimum: got -1, want 0"),
+    (["server.memory.perCall=lots"], "at '/server/memory/perCall': 'lots' does not match pattern"),
+    (["server.memory.hold=30"], "at '/server/memory/hold': got number, want null or string"),
+    (["server.memory.max=0Mi"], "at '/server/memory/max': '0Mi' does not match pattern"),
+    (["server.memory.size=1Mi"], "at '/server/memory': additional properties 'size' not allowed"),
     (["server.drain.delaySeconds=-1"], "at '/server/drain/delaySeconds': minimum: got -1, want 0"),
     (["server.image.pullPolicy=Sometimes"], "at '/server/image/pullPolicy': value must be one of"),
     (["server.image.repository=null"], "at '/server/image': missing property 'repository'"),
@@ -49,6 +53,7 @@ SCHEMA = [
 
 OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
 KEDA = "autoscaling.mode=keda"
+HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
 CROSS = [
     (["server.metricsPort=9090"], "server.port and server.metricsPort are both 9090: they must differ."),
     (
@@ -62,6 +67,34 @@ CROSS = [
     (
         ["server.stall.every=10s"],
         "server.stall.every and server.stall.for need each other: set both or neither.",
+    ),
+    (
+        HELD[:1],
+        "server.memory.perCall and server.memory.hold need each other: set both or neither.",
+    ),
+    (
+        HELD[1:],
+        "server.memory.perCall and server.memory.hold need each other: set both or neither.",
+    ),
+    (
+        ["server.memory.max=1Gi"],
+        "server.memory.max is 1Gi but server.memory.perCall is not set: no call takes memory.",
+    ),
+    (
+        [*HELD, "server.resources.limits.memory=null"],
+        "server.memory.perCall is 225Ki but neither server.memory.max nor server.resources.limits.memory is",
+    ),
+    (
+        [*HELD, "server.memory.max=512Mi"],
+        "server.memory.max is 512Mi, it must be less than server.resources.limits.memory, which is 512Mi:",
+    ),
+    (
+        [*HELD, "server.memory.max=200Ki"],
+        "server.memory.perCall is 225Ki, more than the 204800 bytes that a replica may hold",
+    ),
+    (
+        [*HELD, "server.resources.limits.memory=256Ki"],
+        "server.memory.perCall is 225Ki, more than the 209715 bytes that a replica may hold",
     ),
     (
         ["server.maxConnectionAgeGrace=1s"],

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.chart.helm import CHART, PRESETS, Manifests, helm, sets
+from tests.chart.helm import CHART, PRESETS, ROOT, Manifests, helm, sets
 
 MODES = ("none", "hpa", "keda")
 LABELS = ("name", "instance", "version", "managed-by", "part-of", "component")
@@ -212,3 +212,67 @@ def test_options_of_the_server_reach_it():
     assert manifests.plan["target"] == "demo-grpc-spread:8080"
     probes = [container[f"{kind}Probe"]["grpc"] for kind in ("startup", "readiness", "liveness")]
     assert probes == [{"port": 8080}] * 3
+
+
+def environment(*arguments):
+    container = Manifests(*arguments).one("Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return {one["name"]: one.get("value") for one in container["env"]}
+
+
+HELD = sets("server.memory.perCall=225Ki", "server.memory.hold=30s")
+
+
+def test_calls_hold_memory_where_asked():
+    assert not [name for name in environment() if "MEMORY" in name]
+    env = environment(*HELD, "--set", "server.memory.max=400Mi")
+    assert env["SERVER_MEMORY_PER_CALL"] == "225Ki"
+    assert env["SERVER_MEMORY_HOLD"] == "30s"
+    assert env["SERVER_MEMORY_MAX"] == "400Mi"
+    env = environment(*HELD, *sets("server.memory.max=2Gi", "server.resources.limits.memory=null"))
+    assert env["SERVER_MEMORY_MAX"] == "2Gi"
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [
+        ("1Gi", 858_993_459),
+        ("1.5Gi", 1_288_490_188),
+        ("512Mi", 429_496_729),
+        ("1048576Ki", 858_993_459),
+        ("1G", 800_000_000),
+        ("500M", 400_000_000),
+        ("900000k", 720_000_000),
+        ("1000000000000m", 800_000_000),
+        ("1000000000", 800_000_000),
+        ("1Ti", 879_609_302_220),
+    ],
+)
+def test_four_fifths_of_the_memory_limit_are_for_calls(limit, most, tmp_path):
+    assert environment(*HELD, "--set", f"server.resources.limits.memory={limit}")["SERVER_MEMORY_MAX"] == str(
+        most
+    )
+    # from a file, a number is a float
+    values = tmp_path / "values.yaml"
+    values.write_text(f"server: {{resources: {{limits: {{memory: {limit}}}}}}}")
+    assert environment(*HELD, "-f", str(values))["SERVER_MEMORY_MAX"] == str(most)
+
+
+@pytest.mark.parametrize("mode", ["hpa", "keda"])
+def test_a_memory_trial_settles(mode):
+    """With four replicas: with three it would be too much, and one alone must outlive it."""
+    manifests = Manifests("-f", str(ROOT / f"values/{mode}-memory.yaml"))
+    resources = manifests.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["resources"]
+    env = environment("-f", str(ROOT / f"values/{mode}-memory.yaml"))
+    assert (env["SERVER_MEMORY_PER_CALL"], env["SERVER_MEMORY_HOLD"]) == ("225Ki", "30s")
+    assert (resources["requests"]["memory"], resources["limits"]["memory"]) == ("256Mi", "1Gi")
+    idle, held, request = 50, manifests.plan["rps"] * 225 * 30 / 1024, 256  # in Mi
+    assert held < int(env["SERVER_MEMORY_MAX"]) / 1024**2
+    assert (idle + held / 3) / request > 0.90 * 1.1  # beyond the tolerance of a tenth
+    assert (idle + held / 4) / request < 0.90
+    assert manifests.plan["discovery"] == "poll"
+    assert "headless" in manifests.plan["target"]
+    target = {
+        "hpa": lambda: manifests.one("HorizontalPodAutoscaler")["spec"]["metrics"][0]["resource"]["target"],
+        "keda": lambda: manifests.one("ScaledObject")["spec"]["triggers"][0]["metadata"],
+    }[mode]()
+    assert target in ({"type": "Utilization", "averageUtilization": 90}, {"value": "90"})

@@ -174,6 +174,14 @@ spec:
         - name: SERVER_STALL_FOR
           value: {{ . | quote }}
         {{- end }}
+        {{- if $server.memory.perCall }}
+        - name: SERVER_MEMORY_PER_CALL
+          value: {{ $server.memory.perCall | quote }}
+        - name: SERVER_MEMORY_HOLD
+          value: {{ $server.memory.hold | quote }}
+        - name: SERVER_MEMORY_MAX
+          value: {{ include "grpc-spread.server.memoryMax" . | quote }}
+        {{- end }}
         {{- with $server.maxConnectionAge }}
         - name: SERVER_MAX_CONNECTION_AGE
           value: {{ . | quote }}
@@ -205,6 +213,26 @@ spec:
       securityContext:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+{{- end -}}
+
+{{/* The most that a server holds for calls: what is said, else 80 % of the memory limit. The rest is for the server itself. */}}
+{{- define "grpc-spread.server.memoryMax" -}}
+{{- if .Values.server.memory.max -}}
+{{- .Values.server.memory.max -}}
+{{- else -}}
+{{- div (mul 4 (include "grpc-spread.bytes" .Values.server.resources.limits.memory | int64)) 5 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A quantity of memory in whole bytes, rounded down. A number from a values file is a float. */}}
+{{- define "grpc-spread.bytes" -}}
+{{- if kindIs "string" . -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- $size := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (float64 $number) (get $size (trimPrefix $number .)) | floor | int64 -}}
+{{- else -}}
+{{- int64 . -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "grpc-spread.probe" -}}
