@@ -17,8 +17,14 @@ def load(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path 
     counts as not given. Raises PlanError for a key that is no option, LoadgenError for a bad file.
     """
     if path is not None:
-        known = [one.name for one in ctx.command.params if one.name and one is not param]
-        ctx.default_map = {**(ctx.default_map or {}), **read(path, known)}
+        options = {one.name: one for one in ctx.command.params if one.name and one is not param}
+        content = read(path, list(options))
+        for key, value in content.items():
+            many = options[key].multiple
+            if isinstance(value, list) != many:
+                raise PlanError(f"the plan file {path}: {key} must be {'a list' if many else 'one value'}")
+            content[key] = [str(one) for one in value] if many else str(value)  # as flags have them
+        ctx.default_map = {**(ctx.default_map or {}), **content}
     return path
 
 

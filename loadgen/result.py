@@ -343,15 +343,21 @@ def read(path: Path) -> Result:
 class ResultFile:
     """A result file that will be written: opened before the load, so a bad path is found in time.
 
-    It is written beside its place and moved there whole, so an older file stays until then.
+    It is written beside its place and moved there whole, so an older file stays until then. A device or a
+    pipe is written to: replacing it would take it away.
     """
 
     def __init__(self, path: Path) -> None:
         """Raise LoadgenError where no file can be written at `path`."""
         self._path = path
+        self._temporary: Path | None = None
         try:
             if path.is_dir():
                 raise LoadgenError(f"cannot write {path}: it is a directory")
+            if path.exists() and not path.is_file():
+                if not os.access(path, os.W_OK):
+                    raise LoadgenError(f"cannot write {path}: Permission denied")
+                return
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:
             raise LoadgenError(f"cannot write {path}: {error.strerror}") from None
@@ -361,6 +367,9 @@ class ResultFile:
     def write(self, content: Mapping[str, Any]) -> None:
         """Write the content and put the file in its place; raises LoadgenError where that fails."""
         try:
+            if self._temporary is None:
+                self._path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+                return
             with self._temporary.open("w", encoding="utf-8") as file:
                 json.dump(content, file, indent=1)
                 file.write("\n")
@@ -376,6 +385,8 @@ class ResultFile:
 
     def discard(self) -> None:
         """Leave nothing behind, unless the file was written."""
+        if self._temporary is None:
+            return
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 

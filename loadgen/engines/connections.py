@@ -16,6 +16,8 @@ class ConnectionLog:
         self._newest = 0
         self._told: dict[int, int] = {}  # per subchannel: changes that were noted
         self._up: set[int] = set()
+        self._mine: set[int] = set()  # subchannels and channels of the last reading
+        self._channels: list[int] = []
         self._addresses: dict[int, str] = {}
         self._seen: set[str] = set()
         self._given: tuple[str, ...] | None = None
@@ -43,7 +45,9 @@ class ConnectionLog:
         for subchannel in [*now, *old]:
             self._note(subchannel, "backend.known" if first else "backend.added")
         for number in self._up - mine - {one.number for one in old}:
-            self._down(number, "closed")
+            # pick_first forgets a subchannel whose connection has ended, though its channel stays
+            self._down(number, "ended" if number in self._mine and current == self._channels else "closed")
+        self._mine, self._channels = mine, current
         if now:
             self._last = now
         up = {one.address for one in now if channelz.is_connected(one)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -9,6 +10,16 @@ from tests.server.replica import Replica
 
 settings.register_profile("untimed", deadline=None)  # other tests of the machine must not fail these
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Check that no process started by a module's tests is left, but for the shared replica."""
+    before = psutil.Process().children(recursive=True)
+    yield
+    started = [one for one in psutil.Process().children(recursive=True) if one not in before]
+    assert [one for one in started if "server" not in one.cmdline()] == []
+    assert len(started) <= 1
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,7 @@ def test_an_empty_histogram_answers_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "HISTFAAAAB", "@@@@", of([1, 2]).encode()[:-8]])
 def test_what_is_no_histogram_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Histogram.decode(text, total=0, low=0, high=0)
 
 

@@ -56,7 +56,7 @@ def test_what_is_no_plan_file(tmp_path: Path, text: str | bytes, message: str) -
 
 
 def test_a_plan_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(LoadgenError, match="cannot read the plan file .*: No such file"):
+    with pytest.raises(LoadgenError, match=r"cannot read the plan file .*: No such file"):
         read(tmp_path / "none.yaml", KNOWN)
-    with pytest.raises(LoadgenError, match="cannot read the plan file .*: Is a directory"):
+    with pytest.raises(LoadgenError, match=r"cannot read the plan file .*: Is a directory"):
         read(tmp_path, KNOWN)

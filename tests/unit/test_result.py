@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_any_result_survives_its_file(
 
 
 def test_a_result_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(LoadgenError, match="cannot read .*: No such file"):
+    with pytest.raises(LoadgenError, match=r"cannot read .*: No such file"):
         read(tmp_path / "none.json")
 
 
@@ -108,6 +109,9 @@ BAD = {
     "damaged histogram": (spoil(latency__hdr="HISTFAAAA"), r"is damaged: latency.hdr is no HdrHistogram"),
     "empty histogram": (spoil(lag__hdr=""), r"is damaged: lag.hdr is no HdrHistogram"),
     "damaged backend": (spoil(backends__a__latency__hdr="%%"), r"is damaged: backends.a.latency.hdr"),
+    "totals that do not add up": (spoil(totals__sent=99), "is damaged: its counts do not add up"),
+    "an outcome lost": (spoil(outcomes=[]), "is damaged: its counts do not add up"),
+    "a plan without target": (spoil(plan={}), "is not a whole result: data.plan must contain"),
     "wrong count": (spoil(latency__count=99), r"is damaged: latency.hdr counts 5 values, not 99"),
 }
 
@@ -176,6 +180,10 @@ def test_a_damaged_file_is_refused_or_can_be_reported(damages: list[tuple[tuple[
     text.render(read_again)
 
 
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
 class TestResultFile:
     def test_an_older_file_stays_until_the_new_one_is_whole(self, tmp_path: Path) -> None:
         path = tmp_path / "r.json"
@@ -185,13 +193,13 @@ class TestResultFile:
         file.write({"new": 1})
         assert json.loads(path.read_text()) == {"new": 1}
         file.discard()
-        assert os.listdir(tmp_path) == ["r.json"]
+        assert names(tmp_path) == ["r.json"]
 
     def test_nothing_is_left_of_a_run_that_failed(self, tmp_path: Path) -> None:
         file = ResultFile(tmp_path / "r.json")
         file.discard()
         file.discard()
-        assert os.listdir(tmp_path) == []
+        assert names(tmp_path) == []
 
     def test_what_cannot_be_written_leaves_the_older_file(self, tmp_path: Path) -> None:
         path = tmp_path / "r.json"
@@ -211,9 +219,22 @@ class TestResultFile:
             os.umask(mask)
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
+    def test_a_pipe_is_written_to_and_stays(self, tmp_path: Path) -> None:
+        """A device is the same: `-o /dev/null` as root must not replace it. A test must not try that."""
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(path.read_text)
+            file = ResultFile(path)
+            file.write({"a": 1})
+            file.discard()
+            assert json.loads(reading.result()) == {"a": 1}
+        assert names(tmp_path) == ["pipe"]
+        assert path.is_fifo()
+
     @pytest.mark.parametrize("name", [".", "no/such/directory/r.json", "file/r.json", "x" * 300])
     def test_a_place_that_takes_no_file_is_found_at_once(self, name: str, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(LoadgenError, match="cannot write"):
             ResultFile(tmp_path / name)
-        assert os.listdir(tmp_path) == ["file"]
+        assert names(tmp_path) == ["file"]

@@ -182,7 +182,7 @@ SILENT: dict[str, tuple[str, Result]] = {
     "one address only": (
         "pick_first",
         result({"a": 9}, evidence=evidence(policy="pick_first", addresses=ONE)),
-    ),  # fmt: skip
+    ),
     "not looked up again": ("new_addresses_unused", result(EVEN, evidence=evidence(addresses_now=None))),
     "nothing new": ("new_addresses_unused", result(EVEN, evidence=evidence(addresses_now=TWO))),
     "before the run": ("replicas_changed", result(UNEVEN, events=(Event(-1, "backend.added"),))),

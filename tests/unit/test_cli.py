@@ -1,0 +1,332 @@
+"""The command line: what users get wrong, where options come from, and the other commands."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import jsonschema
+import pytest
+
+from loadgen import summary
+from loadgen.cli import main
+from loadgen.report import text
+from loadgen.result import ResultFile, schema
+from tests.server.replica import Replica
+from tests.unit.command import Ended, checked, environment, loadgen, run
+from tests.unit.results import result
+from tests.unit.service import Service
+
+TARGET = "127.0.0.1:1"  # never called
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line within this process: what is refused before any load needs no other."""
+
+    def command(*arguments: str, **variables: str) -> Ended:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["loadgen", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capfd.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Ended(caught.value.code, out, err)
+
+    return command
+
+
+def check_refused(ended: Ended, code: int, says: str) -> None:
+    """Check for an error of one line that says so."""
+    (line,) = ended.complaints
+    assert line.startswith("loadgen: error: ")
+    assert says in line
+    assert "Traceback" not in ended.err
+    assert ended.code == code
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "policy": (["--lb-policy", "round_robbin"], "'round_robbin' is not one of 'pick_first', 'round_robin'"),
+    "policy by its other name": (["--lb-strategy", "xds"], "'xds' is not one of"),
+    "discovery": (["--discovery", "magic"], "'magic' is not one of"),
+    "open and closed": (["--rps", "5", "--interval", "1s"], "--interval too: leave one out"),
+    "open and concurrent": (["--rps", "5", "-c", "2"], "use --max-in-flight, not --concurrency"),
+    "closed and in flight": (["--max-in-flight", "2"], "is for open load"),
+    "no call": (["-n", "0"], "'-n' / '--total': 0 is not in the range"),
+    "negative total": (["-n", "-5"], "-5 is not in the range"),
+    "total a word": (["-n", "many"], "'many' is not a valid integer"),
+    "total nan": (["-n", "nan"], "'nan' is not a valid integer"),
+    "total with a point": (["-n", "1.5"], "'1.5' is not a valid integer"),
+    "nobody": (["-c", "0"], "0 is not in the range"),
+    "no time": (["-z", "0s"], "'0s' is too short"),
+    "negative time": (["-z", "-1s"], "'-1s' is negative"),
+    "time without unit": (["-z", "5"], "'5' is no duration: write it like 500ms"),
+    "time nan": (["-z", "nan"], "'nan' is no duration"),
+    "negative deadline": (["-t", "-1s"], "'-1s' is negative"),
+    "interval": (["--interval", "soon"], "'soon' is no duration"),
+    "rate 0": (["--rps", "0"], "'0' is no rate: write calls per second"),
+    "negative rate": (["--rps", "-3"], "'-3' is no rate"),
+    "rate nan": (["--rps", "nan"], "'nan' is no rate"),
+    "rate inf": (["--rps", "inf"], "'inf' is no rate"),
+    "rate a word": (["--rps", "fast"], "'fast' is no rate"),
+    "no connections": (["--connections", "0"], "'0' is neither a number from 1 to 1000 nor per-call"),
+    "metadata without colon": (["-m", "token"], "'token' has no colon: write key:value"),
+    "reserved metadata": (["-m", "grpc-timeout:1S"], "reserved"),
+    "backend from nowhere": (["--backend-from", "id"], "write field:NAME or metadata:KEY"),
+    "backend from no field": (["--backend-from", "field:pod"], "Res has no field 'pod'; its fields: id"),
+    "poll interval alone": (["--poll-interval", "1s"], "needs --discovery poll"),
+    "nothing to poll": (["--discovery", "poll"], "needs a target with a host name"),
+    "nothing to look up": (["--discovery", "static"], "needs a target with a host name"),
+    "cold but waiting": (["--cold", "--expect-backends", "1"], "leave one out"),
+    "many by pick_first": (["--expect-backends", "3"], "needs --lb-policy round_robin"),
+    "no such option": (["--concurency", "3"], "Did you mean '--concurrency'?"),
+    "two targets": (["other:1"], "unexpected extra argument"),
+    "an option without value": (["-n"], "'-n' requires an argument"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), WRONG.values(), ids=WRONG)
+def test_wrong_options(options: list[str], says: str, command: Command) -> None:
+    ended = command("run", TARGET, *options)
+    check_refused(ended, 2, says)
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run"], "Missing argument 'TARGET'"),
+        (["run", ""], "has no port: write HOST:PORT"),
+        (["run", "server"], "has no port: write server:PORT"),
+        (["run", "http://server:80"], "is a web address: write server:80"),
+        (["run", "gopher://server:80"], "unknown scheme"),
+        (["run", "server:http"], "'http' is no port"),
+        (["report"], "Missing argument 'RESULT...'"),
+        (["rum"], "No such command 'rum'"),
+        (["--nothing"], "No such option '--nothing'"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments(arguments: list[str], says: str, command: Command) -> None:
+    check_refused(command(*arguments), 2, says)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("LOADGEN_RUN_RPS", "fast", "'fast' is no rate"),
+        ("LOADGEN_RUN_LB_POLICY", "best", "'best' is not one of"),
+        ("LOADGEN_RUN_TIMEOUT", "never", "'never' is no duration"),
+        ("LOADGEN_RUN_METADATA", "token", "has no colon"),
+    ],
+)
+def test_a_wrong_variable(name: str, value: str, says: str, command: Command) -> None:
+    check_refused(command("run", TARGET, **{name: value}), 2, says)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        ("totl: 3", 2, "unknown key 'totl': did you mean total?"),
+        ("lb-policy: round_robin", 2, "unknown key 'lb-policy': did you mean lb_policy?"),
+        ("lb_policy: best", 2, "'best' is not one of"),
+        ("total: 0", 2, "0 is not in the range"),
+        ("total: [1, 2]", 2, "total must be one value"),
+        ("total: 1.5", 2, "'1.5' is not a valid integer"),
+        ("total: true", 2, "'True' is not a valid integer"),
+        ("total: 2026-01-01", 2, "'2026-01-01' is not a valid integer"),
+        ("total: {a: 1}", 2, "is not a valid integer"),
+        ("duration: 5", 2, "'5' is no duration"),
+        ("rps: .nan", 2, "'nan' is no rate"),
+        ("rps: 5\ninterval: 1s", 2, "leave one out"),
+        ("metadata: 'a:b'", 2, "metadata must be a list"),
+        ("metadata: {a: b}", 2, "metadata must be a list"),
+        ("metadata: [token]", 2, "has no colon"),
+        ("metadata: [{a: b}]", 2, "is no metadata key"),
+        ("cold: maybe", 2, "'maybe' is not a valid boolean"),
+        ("- total", 2, "no list of keys and values"),
+        ("a: [", 2, "is not YAML"),
+        (None, 1, "cannot read the plan file"),
+    ],
+)
+def test_a_wrong_plan_file(
+    content: str | None, code: int, says: str, tmp_path: Path, command: Command
+) -> None:
+    path = tmp_path / "plan.yaml"
+    if content is not None:
+        path.write_text(content)
+    check_refused(command("run", TARGET, "--config", str(path)), code, says)
+
+
+def test_a_real_process_says_the_same() -> None:
+    ended = loadgen("run", TARGET, "--lb-policy", "best")
+    check_refused(ended, 2, "'best' is not one of 'pick_first', 'round_robin'")
+    assert (ended.out, ended.err.count("\n")) == ("", 1)
+
+
+class TestRunsThatFail:
+    def test_a_refused_connection(self) -> None:
+        ended = loadgen("run", TARGET, "--ready-timeout", "200ms")
+        check_refused(ended, 1, "waited 0.2 s for a backend: 0 connected; ")
+        assert "Connection refused" in ended.err
+        assert ended.out == ""
+
+    def test_a_refused_connection_that_is_not_waited_for(self) -> None:
+        ended = loadgen("run", TARGET, "--cold", "-n", "3")
+        check_refused(ended, 1, "every call failed: 3 of 3 with UNAVAILABLE")
+        assert "The backends could not be reached" in " ".join(ended.out.split())
+
+    @pytest.mark.parametrize("discovery", ["dns", "static", "poll"])
+    def test_a_name_that_does_not_resolve(self, discovery: str) -> None:
+        ended = loadgen(
+            *("run", "no..name:9090", "--discovery", discovery),
+            *("--ready-timeout", "200ms"),
+            GRPC_DNS_RESOLVER="native",
+        )
+        check_refused(ended, 1, "no..name")
+
+    def test_a_method_that_the_server_has_not(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+        server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            ended = loadgen("run", f"127.0.0.1:{port}", "-n", "3")
+        finally:
+            server.stop(None).wait()
+        check_refused(ended, 1, "every call failed: 3 of 3 with UNIMPLEMENTED")
+        assert "The server has no such method" in ended.out
+
+    @pytest.mark.parametrize("path", ["no/such/directory/r.json", ".", "plan.yaml/r.json"])
+    def test_a_place_that_takes_no_result_is_found_before_any_call(self, path: str, tmp_path: Path) -> None:
+        (tmp_path / "plan.yaml").touch()
+        with Service() as service:
+            ended = loadgen("run", service.target, "-n", "3", "-o", str(tmp_path / path))
+            check_refused(ended, 1, "cannot write")
+            assert service.metadata == []
+        assert ended.out == ""
+        assert [one.name for one in tmp_path.iterdir()] == ["plan.yaml"]
+
+
+class TestOptions:
+    def test_flag_beats_environment_beats_file(self, replica: Replica, tmp_path: Path) -> None:
+        path = tmp_path / "plan.yaml"
+        path.write_text("total: 30\nconcurrency: 3\ntimeout: 30s\nlb_policy: round_robin\n")
+        plan = run(
+            *(f"127.0.0.1:{replica.port}", "--config", str(path), "-n", "10"),
+            LOADGEN_RUN_TOTAL="20",
+            LOADGEN_RUN_CONCURRENCY="2",
+        )["plan"]
+        assert (plan["total"], plan["concurrency"], plan["timeout"]) == (10, 2, "30s")
+        assert plan["lb_policy"] == "round_robin"
+
+    def test_all_from_a_plan_file(self, replica: Replica, tmp_path: Path) -> None:
+        path = tmp_path / "plan.yaml"
+        path.write_text(
+            f"target: 127.0.0.1:{replica.port}\nrps: 200\ntotal: 7\nmetadata: ['a:b', 'c:d']\n"
+            "connections: per-call\ncold: true\ntimeout: null\n"
+        )
+        content = run("--config", str(path))
+        plan = content["plan"]
+        assert (plan["rps"], plan["metadata"], plan["connections"]) == (200.0, ["a:...", "c:..."], "per-call")
+        assert plan["cold"] is True
+        assert content["totals"]["ok"] == 7
+
+    def test_the_plan_file_can_come_from_the_environment(self, replica: Replica, tmp_path: Path) -> None:
+        path = tmp_path / "plan.yaml"
+        path.write_text("total: 3\n")
+        content = run(f"127.0.0.1:{replica.port}", LOADGEN_RUN_CONFIG=str(path))
+        assert content["totals"]["ok"] == 3
+
+
+class TestOutput:
+    def test_the_result_on_stdout_and_the_report_on_stderr(self, replica: Replica) -> None:
+        ended = loadgen("run", f"127.0.0.1:{replica.port}", "-n", "5", "-q", "-o", "-")
+        assert ended.code == 0
+        content = checked(ended.out)
+        assert content["totals"]["ok"] == 5
+        assert ended.err.startswith("Summary\n")
+        assert "Verdict\n" in ended.err
+
+    def test_run_and_report_print_the_same(self, replica: Replica, tmp_path: Path) -> None:
+        path = str(tmp_path / "r.json")
+        ran = loadgen("run", f"127.0.0.1:{replica.port}", "-n", "5", "-o", path)
+        assert ran.out.startswith("Summary\n")
+        assert ran.complaints == []
+        assert loadgen("report", path) == Ended(0, ran.out, "")
+
+    def test_quiet(self, replica: Replica) -> None:
+        assert loadgen("run", f"127.0.0.1:{replica.port}", "-n", "1", "--quiet").err == ""
+
+    def test_a_reader_that_has_gone(self, tmp_path: Path) -> None:
+        path = tmp_path / "r.json"
+        write(path, {"a": 3})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loadgen", "report", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment({}),
+        )
+        with process:
+            assert process.stdout
+            assert process.stderr
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 1
+
+
+def write(path: Path, calls: dict[str, int]) -> str:
+    """Write a result and return its report."""
+    one = result(calls)
+    ResultFile(path).write(one.to_json(summary.of(one)))
+    return text.render(one)
+
+
+class TestReport:
+    def test_several(self, tmp_path: Path, command: Command) -> None:
+        one, two = tmp_path / "one.json", tmp_path / "two.json"
+        first, second = write(one, {"a": 3}), write(two, {"b": 4})
+        assert command("report", str(one)) == Ended(0, f"{first}\n", "")
+        ended = command("report", str(one), str(two))
+        assert ended.out == f"== {one} ==\n\n{first}\n\n== {two} ==\n\n{second}\n"
+
+    def test_a_bad_one_is_found_before_anything_is_printed(self, tmp_path: Path, command: Command) -> None:
+        good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+        write(good, {"a": 3})
+        bad.write_text(good.read_text()[:-50])
+        ended = command("report", str(good), str(bad))
+        check_refused(ended, 1, f"{bad} is not JSON, or was cut short")
+        assert ended.out == ""
+
+    def test_one_of_a_newer_version(self, tmp_path: Path) -> None:
+        path = tmp_path / "r.json"
+        write(path, {"a": 3})
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"version": 2}))
+        check_refused(loadgen("report", str(path)), 1, "newer than this loadgen's 1: update loadgen")
+
+    def test_none(self, tmp_path: Path, command: Command) -> None:
+        check_refused(command("report", str(tmp_path / "r.json")), 1, "No such file or directory")
+
+
+def test_schema(command: Command) -> None:
+    ended = command("schema")
+    jsonschema.Draft7Validator.check_schema(json.loads(ended.out))
+    assert json.loads(ended.out) == schema()
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_help_and_version(command: Command) -> None:
+    assert command("run", "--help").out.startswith("Usage: loadgen run [OPTIONS] TARGET\n")
+    assert command("--version").out.startswith("loadgen, version ")
+
+
+def test_variables_are_those_of_the_tests_only() -> None:
+    assert not [name for name in os.environ if name.startswith("LOADGEN_")]
