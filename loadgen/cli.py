@@ -43,7 +43,7 @@ def _line(error: click.ClickException) -> str:
 def main() -> None:
     """Run the command; every error that a user can make is one line on stderr and an exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="loadgen", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,25 +1,20 @@
-"""What a run leaves behind: the result, and its file.
+"""What a run leaves behind: the result, and the content of its file.
 
 The file is JSON, described by `result.schema.json` (`loadgen schema`). `run` writes it and `report` reads
 it; nothing else joins the two. Everything that reports are made of is kept in a form that adds up, so
 results of several shards can be merged; `summary` is derived from it for people and scripts.
 """
 
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any, Self
 
 import fastjsonschema
 
-from loadgen.errors import LoadgenError
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 
@@ -324,74 +319,3 @@ def schema() -> Json:
 def _validator() -> Callable[[object], object]:
     compiled: Callable[[object], object] = fastjsonschema.compile(schema(), use_default=False)
     return compiled
-
-
-def read(path: Path) -> Result:
-    """Return the result in a file; raises LoadgenError naming the file and what is wrong with it."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise LoadgenError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise LoadgenError(f"{path} is not JSON, or was cut short: {error}") from None
-    try:
-        return Result.from_json(content)
-    except ValueError as error:
-        raise LoadgenError(f"{path} {error}") from None
-
-
-class ResultFile:
-    """A result file that will be written: opened before the load, so a bad path is found in time.
-
-    It is written beside its place and moved there whole, so an older file stays until then. A device or a
-    pipe is written to: replacing it would take it away.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Raise LoadgenError where no file can be written at `path`."""
-        self._path = path
-        self._temporary: Path | None = None
-        try:
-            if path.is_dir():
-                raise LoadgenError(f"cannot write {path}: it is a directory")
-            if path.exists() and not path.is_file():
-                if not os.access(path, os.W_OK):
-                    raise LoadgenError(f"cannot write {path}: Permission denied")
-                return
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        except OSError as error:
-            raise LoadgenError(f"cannot write {path}: {error.strerror}") from None
-        os.close(handle)
-        self._temporary = Path(name)
-
-    def write(self, content: Mapping[str, Any]) -> None:
-        """Write the content and put the file in its place; raises LoadgenError where that fails."""
-        try:
-            if self._temporary is None:
-                self._path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-                return
-            with self._temporary.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            self._temporary.chmod(0o666 & ~_umask())
-            self._temporary.replace(self._path)
-        except OSError as error:
-            self.discard()
-            raise LoadgenError(
-                f"cannot write {self._path}: {error.strerror}; what was there is untouched"
-            ) from None
-
-    def discard(self) -> None:
-        """Leave nothing behind, unless the file was written."""
-        if self._temporary is None:
-            return
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -7,7 +7,8 @@ from contextlib import suppress
 from loadgen import attribution, readiness
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
-from loadgen.engines.grpc import GrpcEngine, Options
+from loadgen.engines.channels import Options
+from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import LoadgenError, PlanError, ResolutionError
 from loadgen.ledger import Ledger
 from loadgen.pacing import Closed, Constant, Pacer

@@ -7,7 +7,8 @@ import click
 from loadgen import logged, summary
 from loadgen.errors import LoadgenError
 from loadgen.report import text
-from loadgen.result import Result, ResultFile
+from loadgen.result import Result
+from loadgen.resultfile import ResultFile
 
 
 @click.command()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from loadgen import result
+from loadgen import resultfile
 from loadgen.report import text
 
 
@@ -13,7 +13,7 @@ from loadgen.report import text
 def report(results: tuple[Path, ...]) -> None:
     """Print the report of each result file, as `run` printed it."""
     # all are read first: an error in one must not hide behind a long report
-    read = [result.read(path) for path in results]
+    read = [resultfile.read(path) for path in results]
     for number, (path, one) in enumerate(zip(results, read, strict=True)):
         if len(read) > 1:
             click.echo(f"{'' if number == 0 else chr(10)}== {path} ==\n")

@@ -14,7 +14,8 @@ from loadgen.parameters import Connections, Duration, Metadata, Rate
 from loadgen.plan import DISCOVERIES, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
-from loadgen.result import Result, ResultFile
+from loadgen.result import Result
+from loadgen.resultfile import ResultFile
 from loadgen.run import Run
 
 

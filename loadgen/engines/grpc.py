@@ -1,10 +1,8 @@
 """The engine `grpc`: real gRPC channels, as an application would use them (grpc.aio)."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,6 +11,7 @@ from loadgen.attribution import Attribution
 from loadgen.calls import Calls
 from loadgen.discovery import Backends
 from loadgen.engines import Connections, Connectivity
+from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
@@ -22,85 +21,6 @@ STOP_GRACE = 5.0  # seconds that calls without a deadline get once the run was s
 SWAP_WAIT = 5.0  # seconds within which new channels should connect before they replace the old ones
 SHARE_OF_TIME = 100  # reading channelz may take one part in so many of the run's time
 READ_EVERY = 1.0  # seconds, at the least
-TRACE_BYTES = 8192  # per channelz node: some 40 changes between two readings
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the channels are set up."""
-
-    policy: str
-    connections: int
-    """Channels with connections of their own; 0: a new one for every call."""
-    health_check: bool
-    """Client-side health checking (gRFC A17): a backend that says NOT_SERVING gets no calls."""
-    timeout: float | None
-    """Seconds until a call's deadline."""
-
-    @property
-    def per_call(self) -> bool:
-        """Whether every call makes a connection of its own."""
-        return self.connections == 0
-
-    def arguments(self) -> list[tuple[str, Any]]:
-        """Return the channel arguments."""
-        config: dict[str, Any] = {"loadBalancingConfig": [{self.policy: {}}]}
-        if self.health_check:
-            config["healthCheckConfig"] = {"serviceName": ""}
-        own_connections = self.connections != 1
-        return [
-            ("grpc.service_config", json.dumps(config)),
-            ("grpc.enable_channelz", 0 if self.per_call else 1),
-            ("grpc.max_channel_trace_event_memory_per_node", TRACE_BYTES),
-            # channels with equal arguments share connections unless they have pools of their own
-            ("grpc.use_local_subchannel_pool", int(own_connections)),
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.max_receive_message_length", -1),
-        ]
-
-
-class _Connection:
-    """One channel, and how many calls are in flight on it."""
-
-    __slots__ = ("_retired", "channel", "in_flight", "unary")
-
-    def __init__(self, uri: str, method: str, options: Options) -> None:
-        self.channel = grpc.aio.insecure_channel(uri, options=options.arguments())
-        self.unary: Callable[..., Any] = self.channel.unary_unary(method)
-        self.in_flight = 0
-        self._retired: asyncio.Event | None = None
-
-    def ended(self) -> None:
-        self.in_flight -= 1
-        if self._retired is not None and not self.in_flight:
-            self._retired.set()
-
-    async def retire(self) -> None:
-        """Close once the calls in flight have ended."""
-        if self.in_flight:
-            self._retired = asyncio.Event()
-            await self._retired.wait()
-        await self.channel.close()
-
-
-class _Generation:
-    """The channels made for one set of backends."""
-
-    def __init__(self, backends: Backends, method: str, options: Options) -> None:
-        self.backends = backends
-        count = max(1, options.connections)
-        self.connections = [_Connection(backends.uri, method, options) for _ in range(count)]
-        self.channelz: list[int] = []
-        self._next = -1
-
-    def pick(self) -> _Connection:
-        """Return the channels in turn."""
-        self._next = (self._next + 1) % len(self.connections)
-        return self.connections[self._next]
-
-    async def retire(self) -> None:
-        """Close all channels, each once it is idle."""
-        await asyncio.gather(*(connection.retire() for connection in self.connections))
 
 
 class GrpcEngine:
@@ -112,8 +32,8 @@ class GrpcEngine:
         self._attribution = attribution
         self._options = options
         self._log = ConnectionLog(ledger, knows_all=options.policy != "pick_first")
-        self._current: _Generation | None = None
-        self._retired: dict[asyncio.Task[None], _Generation] = {}
+        self._current: Generation | None = None
+        self._retired: dict[asyncio.Task[None], Generation] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
         self._per_call = 0
@@ -132,7 +52,7 @@ class GrpcEngine:
     async def update(self, backends: Backends) -> None:
         """Make channels for these backends; while a run goes on, swap once they have connected."""
         old = self._current
-        new = _Generation(backends, self._target.method, self._options)
+        new = Generation(backends, self._target.method, self._options)
         new.channelz = self._log.opened()
         if self._running:
             try:
@@ -156,7 +76,7 @@ class GrpcEngine:
             self._ledger.event("backend.removed", address=address)
         self._log.given(backends.addresses)
 
-    async def _warm(self, generation: _Generation) -> None:
+    async def _warm(self, generation: Generation) -> None:
         """Wait until the new channels are as connected as they get: a cold one spreads unevenly."""
         end = time.monotonic() + SWAP_WAIT
         while time.monotonic() < end:
@@ -166,12 +86,12 @@ class GrpcEngine:
                 return
             await asyncio.sleep(0.005)
 
-    def _retire(self, generation: _Generation) -> None:
+    def _retire(self, generation: Generation) -> None:
         task = asyncio.get_running_loop().create_task(generation.retire())
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
 
-    def _read(self, generation: _Generation | None = None) -> Connectivity:
+    def _read(self, generation: Generation | None = None) -> Connectivity:
         """Read the connections of one generation, by default the current one, and note all others'."""
         mine = generation or self._current
         assert mine is not None
@@ -335,12 +255,12 @@ class GrpcEngine:
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    def _connection(self) -> _Connection:
+    def _connection(self) -> Connection:
         assert self._current is not None
         if not self._options.per_call:
             return self._current.pick()
         self._per_call += 1
-        return _Connection(self._current.backends.uri, self._target.method, self._options)
+        return Connection(self._current.backends.uri, self._target.method, self._options)
 
     def _cancelled(self, by: str) -> int:
         return self._ledger.outcome(grpc.StatusCode.CANCELLED.value[0], f"cancelled {by}")

@@ -14,7 +14,8 @@ import pytest
 from loadgen import summary
 from loadgen.cli import main
 from loadgen.report import text
-from loadgen.result import ResultFile, schema
+from loadgen.result import schema
+from loadgen.resultfile import ResultFile
 from tests.server.replica import Replica
 from tests.unit.command import Ended, checked, environment, loadgen, run
 from tests.unit.results import result

@@ -13,7 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from loadgen import readiness
 from loadgen.attribution import parse
 from loadgen.discovery import Backends, Dns
-from loadgen.engines.grpc import GrpcEngine, Options
+from loadgen.engines.channels import Options
+from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import NotReadyError
 from loadgen.ledger import Ledger
 from loadgen.pacing import SECOND, Closed, Constant, Pacer

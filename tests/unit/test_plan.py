@@ -112,7 +112,12 @@ def test_values_of_metadata_are_kept_out_of_the_result() -> None:
 def test_every_option_of_the_plan_is_a_flag_and_a_key_of_the_plan_file(tmp_path: Path) -> None:
     command = cli.commands["run"]
     flags = {param.name for param in command.params}
-    assert {field.name for field in dataclasses.fields(Plan)} | {"config", "output", "quiet"} == flags
+    assert {field.name for field in dataclasses.fields(Plan)} | {
+        "config",
+        "log_result",
+        "output",
+        "quiet",
+    } == flags
     path = tmp_path / "plan.yaml"
     path.write_text("".join(f"{name}: 1\n" for name in flags))
     assert set(planfile.read(path, sorted(filter(None, flags)))) == flags

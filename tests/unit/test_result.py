@@ -17,7 +17,8 @@ from loadgen import summary
 from loadgen.errors import LoadgenError
 from loadgen.events import Event
 from loadgen.report import text
-from loadgen.result import VERSION, Result, ResultFile, read, schema
+from loadgen.result import VERSION, Result, schema
+from loadgen.resultfile import ResultFile, read
 from tests.unit.results import evidence, histogram, result
 
 WHOLE = result(
