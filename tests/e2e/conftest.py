@@ -12,6 +12,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lacking = [tool for tool in ("kubectl", "helm") if shutil.which(tool) is None]
     if not os.environ.get("KUBECONFIG"):
         lacking.append("KUBECONFIG, the cluster to test on")
+    if lacking and os.environ.get("E2E_REQUIRED"):
+        raise pytest.UsageError(f"these tests must run here, but lack {', '.join(lacking)}")
     for item in items:
         if "tests/e2e/" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(300))
