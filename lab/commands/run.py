@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,9 @@ async def _all(chosen: Sequence[Experiment], rate: float, output: Path) -> list[
             names = ", ".join(one.name for one in moving)
             length = f"{CALLS / rate:g} s at {rate:g} calls/s"
             console.print(f"{names}: {length} while replicas come and go\n", markup=False)
-            for ending in asyncio.as_completed([_moving(one, rate, output) for one in moving]):
-                tell(await ending)
+            async with asyncio.TaskGroup() as group:
+                for experiment in moving:
+                    group.create_task(_moving(experiment, rate, output, tell))
     except asyncio.CancelledError:
         raise click.Abort from None
     outcomes.sort(key=lambda outcome: NAMES.index(outcome.experiment.name))
@@ -91,9 +92,9 @@ async def _all(chosen: Sequence[Experiment], rate: float, output: Path) -> list[
     return outcomes
 
 
-async def _moving(experiment: Experiment, rate: float, output: Path) -> Outcome:
+async def _moving(experiment: Experiment, rate: float, output: Path, tell: Callable[[Outcome], None]) -> None:
     async with LocalCluster(ttl=experiment.ttl) as cluster:
-        return await _one(experiment, cluster, rate, output)
+        tell(await _one(experiment, cluster, rate, output))
 
 
 async def _one(experiment: Experiment, cluster: LocalCluster, rate: float, output: Path) -> Outcome:

@@ -48,15 +48,23 @@ def test_all_experiments_come_out_as_expected_and_leave_no_process(tmp_path: Pat
         assert name in text
 
 
-def test_a_stop_ends_everything(tmp_path: Path) -> None:
-    process = start("scale-static", cwd=tmp_path)
+def calling(process: subprocess.Popen[str]) -> bool:
+    """Tell whether the load generator has been started."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return any("loadgen" in child.cmdline() for child in family if child.is_running())
+
+
+@pytest.mark.parametrize("during", ["start", "load"])
+def test_a_stop_ends_everything(during: str, tmp_path: Path) -> None:
+    process = start("scale-static", "scale-discovery", cwd=tmp_path)
     assert process.stdout is not None
     assert "scale-static" in process.stdout.readline()
+    while during == "load" and not calling(process):
+        assert process.poll() is None
     family = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     _, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors == "lab: stopped\n"
+    assert (process.returncode, errors) == (130, "lab: stopped\n")
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
 
