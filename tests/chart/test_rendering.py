@@ -265,14 +265,15 @@ def test_a_memory_trial_settles(mode):
     env = environment("-f", str(ROOT / f"values/{mode}-memory.yaml"))
     assert (env["SERVER_MEMORY_PER_CALL"], env["SERVER_MEMORY_HOLD"]) == ("225Ki", "30s")
     assert (resources["requests"]["memory"], resources["limits"]["memory"]) == ("256Mi", "1Gi")
-    idle, held, request = 50, manifests.plan["rps"] * 225 * 30 / 1024, 256  # in Mi
+    held, request = manifests.plan["rps"] * 225 * 30 / 1024, 256  # in Mi
     assert held < int(env["SERVER_MEMORY_MAX"]) / 1024**2
-    assert (idle + held / 3) / request > 0.90 * 1.1  # beyond the tolerance of a tenth
-    assert (idle + held / 4) / request < 0.90
+    for idle in (25, 50):  # as measured in pods, and as a process
+        assert (idle + held / 3) / request > 0.80 * 1.1  # beyond the tolerance of a tenth
+        assert (idle + held / 4) / request < 0.80 * 1.1
     assert manifests.plan["discovery"] == "poll"
     assert "headless" in manifests.plan["target"]
     target = {
         "hpa": lambda: manifests.one("HorizontalPodAutoscaler")["spec"]["metrics"][0]["resource"]["target"],
         "keda": lambda: manifests.one("ScaledObject")["spec"]["triggers"][0]["metadata"],
     }[mode]()
-    assert target in ({"type": "Utilization", "averageUtilization": 90}, {"value": "90"})
+    assert target in ({"type": "Utilization", "averageUtilization": 80}, {"value": "80"})

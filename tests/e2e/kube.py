@@ -81,9 +81,9 @@ class Release:
     def names(self, kinds: str) -> set[str]:
         return {one["metadata"]["name"] for one in self.get(kinds)}
 
-    def report(self) -> Report:
+    def report(self, patience: float = PATIENCE) -> Report:
         """Wait for the release's one Job to end, and return its report."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while time.monotonic() < end:
             jobs = [one for one in self.get("jobs") if "deletionTimestamp" not in one["metadata"]]
             if len(jobs) == 1:
