@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -224,12 +223,14 @@ class TestResultFile:
         """A device is the same: `-o /dev/null` as root must not replace it. A test must not try that."""
         path = tmp_path / "pipe"
         os.mkfifo(path)
-        with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(path.read_text)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
             file = ResultFile(path)
             file.write({"a": 1})
             file.discard()
-            assert json.loads(reading.result()) == {"a": 1}
+            assert json.loads(os.read(reader, 1000)) == {"a": 1}
+        finally:
+            os.close(reader)
         assert names(tmp_path) == ["pipe"]
         assert path.is_fifo()
 
