@@ -1,6 +1,5 @@
 """The command `loadgen`."""
 
-import difflib
 import os
 import sys
 
@@ -31,10 +30,6 @@ for command in (run, report, collect, schema):
 
 def _line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split())
-    if isinstance(error, click.NoSuchOption) and not error.possibilities and error.ctx:
-        known = [name for param in error.ctx.command.params for name in param.opts]
-        near = difflib.get_close_matches(error.option_name, known, n=1)
-        text += f" Did you mean {near[0]}?" if near else ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" ({error.ctx.command_path} --help lists the options)"
     return text
@@ -55,6 +50,8 @@ def main() -> None:
     except click.Abort:
         click.echo("loadgen: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at exit
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"loadgen: error: cannot write to stdout: {error.strerror}", err=True)
         sys.exit(1)

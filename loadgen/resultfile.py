@@ -36,6 +36,7 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         """Raise LoadgenError where no file can be written at `path`."""
         self._path = path
+        self._place = Path(os.path.realpath(path))  # a link stays: the file that it names is replaced
         self._temporary: Path | None = None
         try:
             if path.is_dir():
@@ -44,7 +45,7 @@ class ResultFile:
                 if not os.access(path, os.W_OK):
                     raise LoadgenError(f"cannot write {path}: Permission denied")
                 return
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=f".{self._place.name}.", dir=self._place.parent)
         except OSError as error:
             raise LoadgenError(f"cannot write {path}: {error.strerror}") from None
         os.close(handle)
@@ -62,7 +63,7 @@ class ResultFile:
                 file.flush()
                 os.fsync(file.fileno())
             self._temporary.chmod(0o666 & ~_umask())
-            self._temporary.replace(self._path)
+            self._temporary.replace(self._place)
         except OSError as error:
             self.discard()
             raise LoadgenError(

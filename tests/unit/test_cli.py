@@ -331,3 +331,18 @@ def test_help_and_version(command: Command) -> None:
 
 def test_variables_are_those_of_the_tests_only() -> None:
     assert not [name for name in os.environ if name.startswith("LOADGEN_")]
+
+
+def test_a_full_disk_behind_stdout() -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "loadgen", "schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "loadgen: error: cannot write to stdout: No space left on device\n"

@@ -185,6 +185,15 @@ def names(directory: Path) -> list[str]:
 
 
 class TestResultFile:
+    def test_a_link_stays_and_its_file_is_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "there").mkdir()
+        link = tmp_path / "latest.json"
+        link.symlink_to("there/r.json")
+        ResultFile(link).write({"a": 1})
+        assert link.is_symlink()
+        assert json.loads((tmp_path / "there/r.json").read_text("utf-8")) == {"a": 1}
+        assert [one.name for one in (tmp_path / "there").iterdir()] == ["r.json"]
+
     def test_an_older_file_stays_until_the_new_one_is_whole(self, tmp_path: Path) -> None:
         path = tmp_path / "r.json"
         path.write_text("old")
