@@ -4,12 +4,8 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from hypothesis import settings
 
 from tests.server.replica import Replica
-
-settings.register_profile("untimed", deadline=None)  # other tests of the machine must not fail these
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="module", autouse=True)
