@@ -155,7 +155,3 @@ class Recorder:
             last_call=int(self._last[number]),
             latency=self._latencies.get(number) or Histogram(),
         )
-
-    def backends(self) -> int:
-        """Return the number of backends that calls were folded for, the unattributed included."""
-        return len(self._calls)

@@ -52,9 +52,9 @@ class ConnectionLog:
             self._last = now
         up = {one.address for one in now if channelz.is_connected(one)}
         failing = [one for one in now if one.state == _FAILED and one.address not in up]
-        known = len({one.address for one in now}) if self._knows_all else None
-        if addresses is not None and self._knows_all:
-            known = len(addresses)
+        known = None
+        if self._knows_all:
+            known = len({one.address for one in now} if addresses is None else addresses)
         reason = next((one.reason for one in failing if one.reason), "")
         return Connectivity(known, len(up), len({one.address for one in failing}), reason)
 
