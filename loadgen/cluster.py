@@ -19,16 +19,24 @@ from loadgen.result import Replica
 
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
+INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """One pod of the Job."""
+class ShardPod:
+    """One pod of the Job, with its log."""
 
+    index: int
+    """Which shard it is: the Job's completion index."""
     pod: str
-    finished: bool
     exit_code: int | None
+    """None while it has not ended."""
     log: list[str]
+
+    @property
+    def last_words(self) -> str:
+        """Return the last line of its log that says something, at most 200 characters of it."""
+        return next((line for line in reversed(self.log) if line.strip()), "nothing")[:200]
 
 
 class Cluster:
@@ -62,14 +70,17 @@ class Cluster:
         except httpx2.HTTPError as error:
             raise LoadgenError(f"the cluster does not answer: {error}") from None
 
-    def shards(self, job: Job) -> Iterator[Shard]:
-        """Give the Job's pods with their logs, in order of their names."""
+    def shards(self, job: Job) -> Iterator[ShardPod]:
+        """Give the Job's pods with their logs, in order of their shards."""
         assert job.metadata is not None
+        found = []
         for pod in self._pods({"job-name": str(job.metadata.name)}):
             assert pod.metadata is not None
-            name = str(pod.metadata.name)
+            labels = pod.metadata.labels or {}
+            found.append((int(labels.get(INDEX, 0)), str(pod.metadata.name), pod))
+        for index, name, pod in sorted(found, key=lambda one: one[:2]):
             code = next((_exit_code(one) for one in _statuses(pod)), None)
-            yield Shard(name, code is not None, code, self._log(name))
+            yield ShardPod(index, name, code, self._log(name))
 
     def replicas(self, job: Job, calls: dict[str, int]) -> list[Replica]:
         """Return the server's pods of the Job's release; `calls` are those of each backend's id."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from loadgen.shard import WHOLE, Shard
+
 SECOND = 1_000_000_000
 
 
@@ -48,15 +50,25 @@ class Closed:
     """A fixed number of callers, each starting its next call when its last one ended.
 
     A call falls due when its caller came free, plus the pause. Because a slow server makes its callers
-    wait, closed load slows down with the server and hides its stalls.
+    wait, closed load slows down with the server and hides its stalls. A shard has its share of the callers
+    and of the total.
     """
 
-    def __init__(self, concurrency: int, *, total: int | None, duration: int | None, pause: int = 0) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        *,
+        total: int | None,
+        duration: int | None,
+        pause: int = 0,
+        shard: Shard = WHOLE,
+    ) -> None:
         self._concurrency = concurrency
-        self._total = total
+        self._total = None if total is None else shard.share(total)
         self._duration = duration
         self._pause = pause
-        self._free = [0] * concurrency  # a heap: when each caller that is not calling came free
+        # a heap: when each caller that is not calling came free
+        self._free = [0] * shard.share(concurrency)
         self._next = 0
 
     def __str__(self) -> str:
@@ -92,26 +104,31 @@ class Closed:
 
 
 class Constant:
-    """Open load: call `k` falls due at `k / rate`, whatever became of those before it."""
+    """Open load: call `k` falls due at `k / rate`, whatever became of those before it.
 
-    def __init__(self, rate: float, *, total: int | None, duration: int | None) -> None:
+    Shard i of n makes every n-th of these calls: those numbered i, i + n, i + 2n, ...
+    """
+
+    def __init__(self, rate: float, *, total: int | None, duration: int | None, shard: Shard = WHOLE) -> None:
         self._rate = rate
+        self._shard = shard
         counts = [total] if total is not None else []
         if duration is not None:
             counts.append(max(1, math.ceil(round(duration * rate / SECOND, 6))))
-        self._count = min(counts, default=None)
+        whole = min(counts, default=None)
+        self._count = None if whole is None else shard.share(whole)
         self._next = 0
 
     def __str__(self) -> str:
         return f"Constant{{{self._rate:g}/s}}"
 
     def _at(self, number: int) -> int:
-        return round(number * SECOND / self._rate)
+        return round((self._shard.index + number * self._shard.count) * SECOND / self._rate)
 
     def due(self, now: int, room: int) -> Due:
         """Hand out what fell due by `now`: the earliest while there is room, the others dropped."""
         first = upto = self._next
-        upto = max(upto, int(now * self._rate / SECOND))
+        upto = max(upto, int((now * self._rate / SECOND - self._shard.index) / self._shard.count))
         while upto > first and self._at(upto - 1) > now:  # both loops mend float rounding only
             upto -= 1
         while self._at(upto) <= now:

@@ -1,6 +1,7 @@
-"""Click types for what users write: durations, rates, numbers of connections, metadata."""
+"""Click types for what users write: durations, rates, numbers of connections, metadata, shards."""
 
 import math
+import re
 from typing import Any
 
 import click
@@ -104,3 +105,53 @@ class Metadata(click.ParamType[tuple[str, str]]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Show the form in the help."""
         return "KEY:VALUE"
+
+
+class Share(click.ParamType[tuple[int, int]]):
+    """`INDEX/COUNT`: one of so many shards, counted from 0."""
+
+    name = "shard"
+    MOST = 1000
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return index and count; fail where there is no such shard."""
+        if isinstance(value, tuple):
+            return (int(value[0]), int(value[1]))
+        found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", str(value).strip(), re.ASCII)
+        if found is None:
+            self.fail(f"{str(value)!r} is no shard: write INDEX/COUNT, such as 0/4", param, ctx)
+        index, count = int(found[1]), int(found[2])
+        if not 1 <= count <= self.MOST:
+            self.fail(f"{str(value)!r}: there can be 1 to {self.MOST} shards", param, ctx)
+        if index >= count:
+            self.fail(
+                f"{str(value)!r}: shards count from 0, so the last of {count} is {count - 1}", param, ctx
+            )
+        return index, count
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "INDEX/COUNT"
+
+
+class Endpoint(click.ParamType[tuple[str, int]]):
+    """`HOST:PORT`; an IPv6 address in brackets."""
+
+    name = "endpoint"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return host and port; fail where either is missing or the port is none."""
+        if isinstance(value, tuple):
+            return (str(value[0]), int(value[1]))
+        host, colon, port = str(value).strip().rpartition(":")
+        if not colon or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            self.fail(f"{str(value)!r} is no address: write HOST:PORT", param, ctx)
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "HOST:PORT"

@@ -55,6 +55,21 @@ class Outcome:
     message: str
     calls: int
 
+    def order(self) -> tuple[bool, int, str, str]:
+        """Return what outcomes are sorted by: OK first, then by number of calls."""
+        return (self.code != "OK", -self.calls, self.code, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A shard whose calls are in the result."""
+
+    index: int
+    count: int
+    """Of all shards, whether their calls are in the result or not."""
+    started: int
+    """Wall-clock time of its start, ns since the Unix epoch."""
+
 
 @dataclass(slots=True)
 class Timeline:
@@ -109,16 +124,18 @@ class Replica:
 
 @dataclass(slots=True)
 class Result:
-    """One run. Durations are ns."""
+    """One run, or several that were one load. Durations are ns."""
 
     plan: Json
-    """What was asked for, as the keys of a plan file; without the values of metadata."""
+    """What was asked of all shards together, as the keys of a plan file; without the values of metadata."""
     pacing: str
     versions: dict[str, str]
+    shards: list[Part]
+    """Whose calls these are, in order of their numbers; a run of its own is shard 0 of 1."""
     started: int
-    """Wall-clock time of the start, ns since the Unix epoch."""
+    """Wall-clock time of the first shard's start, ns since the Unix epoch."""
     duration: int
-    """From the start until the last call ended."""
+    """From then until the last call ended."""
     partial: str | None
     """Why the run ended before its plan did, or None."""
     totals: Totals
@@ -142,6 +159,15 @@ class Result:
     replicas: list[Replica] | None = None
     """The server's pods; None where nobody looked."""
 
+    def missing(self) -> list[int]:
+        """Return the shards whose calls are not in the result."""
+        there = {shard.index for shard in self.shards}
+        return [index for index in range(max(shard.count for shard in self.shards)) if index not in there]
+
+    def skew(self) -> int:
+        """Return the time from the first shard's start to the last one's."""
+        return max(shard.started for shard in self.shards) - self.started
+
     def rate(self) -> float:
         """Return calls sent per second of the run."""
         return self.totals.sent * 1e9 / self.duration if self.duration else 0.0
@@ -158,6 +184,10 @@ class Result:
             "versions": self.versions,
             "plan": self.plan,
             "pacing": self.pacing,
+            "shards": [
+                {"index": shard.index, "count": shard.count, "started_ns": shard.started}
+                for shard in self.shards
+            ],
             "started": datetime.fromtimestamp(self.started / 1e9, UTC).isoformat(),
             "started_ns": self.started,
             "duration_ns": self.duration,
@@ -221,6 +251,7 @@ class Result:
             plan=content["plan"],
             pacing=content["pacing"],
             versions=content["versions"],
+            shards=[Part(shard["index"], shard["count"], shard["started_ns"]) for shard in content["shards"]],
             started=content["started_ns"],
             duration=content["duration_ns"],
             partial=content["partial"],

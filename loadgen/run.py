@@ -4,7 +4,7 @@ import asyncio
 import signal
 from contextlib import suppress
 
-from loadgen import attribution, readiness
+from loadgen import attribution, barrier, readiness
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.channels import Options
@@ -16,21 +16,28 @@ from loadgen.plan import DEFAULT_POLL_INTERVAL, Plan
 from loadgen.progress import Progress
 from loadgen.recorder import Recorder
 from loadgen.result import Result
+from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
 from loadgen.target import Target, Uri
 
 MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
 
 
-def pacer_of(plan: Plan) -> Pacer:
-    """Return the pacer for the plan's load."""
+def pacer_of(plan: Plan, shard: Shard = WHOLE) -> Pacer:
+    """Return the pacer for a shard's part of the plan's load; raises PlanError where that is no call."""
     total, duration = plan.limits
     if plan.rps is not None:
-        return Constant(plan.rps, total=total, duration=duration)
+        pacer = Constant(plan.rps, total=total, duration=duration, shard=shard)
+        if pacer.expected() == 0:
+            raise PlanError(f"the load has fewer calls than shards ({shard.count}): each needs one")
+        return pacer
     concurrency = plan.concurrency or 1
+    for flag, whole in (("--total", total), ("--concurrency", concurrency)):
+        if whole is not None and whole < shard.count:
+            raise PlanError(f"{flag} {whole} is less than there are shards ({shard.count}): each needs one")
     if total is not None:
         concurrency = min(concurrency, total)
-    return Closed(concurrency, total=total, duration=duration, pause=plan.interval or 0)
+    return Closed(concurrency, total=total, duration=duration, pause=plan.interval or 0, shard=shard)
 
 
 def discovery_of(plan: Plan, uri: Uri) -> Discovery:
@@ -45,18 +52,22 @@ def discovery_of(plan: Plan, uri: Uri) -> Discovery:
 
 
 class Run:
-    """A run of one plan. Making it checks the plan: errors come before any load."""
+    """A run of a shard's part of a plan. Making it checks the plan: errors come before any load."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, shard: Shard = WHOLE, together: tuple[str, int] | None = None) -> None:
+        """`together`: host and port at which shard 0 waits for the others; None: each starts by itself."""
         self.plan = plan
+        self.shard = shard
+        self._together = together
         uri = Uri.parse(plan.target)
         self._target = Target(uri, metadata=plan.metadata)
         self._discovery = discovery_of(plan, uri)
         self._recorder = Recorder()
-        pacer = pacer_of(plan)
+        pacer = pacer_of(plan, shard)
         in_flight = plan.max_in_flight or MAX_IN_FLIGHT
         if plan.rps is None:
             in_flight = plan.concurrency or 1
+        in_flight = max(1, shard.share(in_flight))
         self._ledger = Ledger(pacer, self._recorder, max_in_flight=in_flight)
         self._engine: Engine = GrpcEngine(
             self._ledger,
@@ -95,12 +106,15 @@ class Run:
         try:
             try:
                 backends = await self._ready()
+                absent = await self._start_together(progress)
             except asyncio.CancelledError:
                 raise LoadgenError("stopped before the first call") from None
             started = True
-            await self._load(backends, progress)
+            await self._load(backends, absent, progress)
             now = await _look(self._target.uri)
-            return snapshot(self.plan, self._ledger, self._recorder, self._engine.connections(), now)
+            return snapshot(
+                self.plan, self._ledger, self._recorder, self._engine.connections(), now, self.shard
+            )
         finally:
             await self._engine.close()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -120,8 +134,19 @@ class Run:
             target=self.plan.target,
         )
 
-    async def _load(self, backends: Backends, progress: Progress) -> None:
+    async def _start_together(self, progress: Progress) -> list[int]:
+        if self._together is None:
+            return []
+        absent = await barrier.wait(self.shard, *self._together)
+        if absent:
+            names = ", ".join(str(index) for index in absent)
+            progress.say(f"shard {names} did not come in {barrier.LIMIT:g} s: starting without it")
+        return absent
+
+    async def _load(self, backends: Backends, absent: list[int], progress: Progress) -> None:
         self._ledger.start()
+        for index in absent:
+            self._ledger.event("shard.absent", shard=index)
         progress.start(self._ledger, self.plan)
         followers = [
             asyncio.create_task(self._follow(backends)),

@@ -10,14 +10,14 @@ from loadgen.ledger import Ledger
 from loadgen.plan import Plan
 from loadgen.recorder import (
     DROPPED,
-    OK,
     UNATTRIBUTED,
     BackendCounts,
     Recorder,
     failed_series,
     sent_series,
 )
-from loadgen.result import Backend, Evidence, Outcome, Result, Timeline, Totals
+from loadgen.result import Backend, Evidence, Outcome, Part, Result, Timeline, Totals
+from loadgen.shard import WHOLE, Shard
 
 
 def snapshot(
@@ -26,6 +26,7 @@ def snapshot(
     recorder: Recorder,
     connections: Connections,
     addresses_now: list[str] | None,
+    shard: Shard = WHOLE,
 ) -> Result:
     """Return what there is now. Histograms are the recorder's own: they go on counting."""
     recorder.flush()
@@ -40,6 +41,7 @@ def snapshot(
             "grpc": grpc.__version__,
             "python": platform.python_version(),
         },
+        shards=[Part(shard.index, shard.count, recorder.started)],
         started=recorder.started,
         duration=recorder.last_done,
         partial=None if ledger.stopped is None else f"stopped by {ledger.stopped}",
@@ -82,12 +84,9 @@ def _backend(counts: BackendCounts) -> Backend:
 
 def _outcomes(ledger: Ledger, recorder: Recorder) -> list[Outcome]:
     codes = {code.value[0]: code.name for code in grpc.StatusCode}
-    found = []
-    for number, (code, message) in enumerate(ledger.outcomes):
-        calls = recorder.outcome(number)
-        if calls:
-            found.append((number != OK, -calls, Outcome(codes[code], message, calls)))
-    return [outcome for _, _, outcome in sorted(found, key=lambda entry: entry[:2])]
+    calls = ((recorder.outcome(number), name) for number, name in enumerate(ledger.outcomes))
+    found = [Outcome(codes[code], message, count) for count, (code, message) in calls if count]
+    return sorted(found, key=Outcome.order)
 
 
 def _timeline(names: list[str], recorder: Recorder) -> Timeline:

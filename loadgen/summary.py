@@ -27,6 +27,11 @@ def of(result: Result) -> dict[str, Any]:
             "variation": round(spread.variation, 4),
             "idle": spread.idle,
         },
+        "shards": {
+            "count": max(shard.count for shard in result.shards),
+            "missing": result.missing(),
+            "skew_s": result.skew() / 1e9,
+        },
         "verdict": [{"rule": finding.rule, "text": finding.text} for finding in judge(result)],
     }
 

@@ -8,11 +8,14 @@ is missing it says so.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadgen.result import Result
+from loadgen.events import Event
+from loadgen.result import Replica, Result
+from loadgen.shard import Shard
 from loadgen.spread import Spread
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
+SKEW = 250 * MILLISECOND  # between shards: more is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,18 @@ def judge(result: Result) -> list[Finding]:
     cause = next(Finding(name, text) for name, text in causes if text is not None)
     warnings = ((rule.__name__, rule(result)) for rule in WARNINGS)
     return [cause, *(Finding(name, text) for name, text in warnings if text is not None)]
+
+
+def _present(result: Result) -> list[Replica]:
+    """Return the replicas that were ready before the end, where somebody looked at them."""
+    end = result.started + result.duration
+    return [one for one in result.replicas or () if one.ready_at is not None and one.ready_at < end]
+
+
+def _idle(result: Result) -> list[Replica]:
+    """Return those that got no call while others got some."""
+    replicas = _present(result)
+    return [one for one in replicas if one.calls == 0] if any(one.calls for one in replicas) else []
 
 
 def _calls(number: int) -> str:
@@ -96,16 +111,18 @@ def new_addresses_unused(result: Result) -> str | None:
 def connection_balanced(result: Result) -> str | None:
     """One address, one connection, one backend: connections were balanced, not calls."""
     evidence = result.evidence
-    if len(result.backends) != 1 or evidence.connections != 1:
+    if len(result.backends) != 1 or evidence.connections != len(result.shards):
         return None
     addresses = evidence.addresses_now or evidence.addresses
     if addresses is None or len(addresses) != 1:
         return None
+    over = "one connection" if evidence.connections == 1 else f"{evidence.connections} connections"
+    others = "its other replicas" if _idle(result) else "if the service has more replicas they"
     return (
-        f"All {result.totals.sent} calls went over one connection to the one address {addresses[0]} and"
+        f"All {result.totals.sent} calls went over {over} to the one address {addresses[0]} and"
         " reached one backend. A ClusterIP picks a backend for each connection, not for each call, and gRPC"
-        " keeps its connection: if the service has more replicas they got nothing. Make it headless"
-        " (headless=true) and use --lb-policy round_robin."
+        f" keeps its connection: {others} got nothing. Make it headless (headless=true) and use"
+        " --lb-policy round_robin."
     )
 
 
@@ -144,11 +161,17 @@ def by_connection(result: Result) -> str | None:
     )
 
 
+def _during(result: Result, name: str) -> list[Event]:
+    """Return the events of this name after every shard had started."""
+    return [event for event in result.events if event.name == name and event.at > result.skew()]
+
+
 def replicas_changed(result: Result) -> str | None:
     """Backends joined or left during the run."""
-    added = [e for e in result.events if e.name == "backend.added" and e.at > 0]
-    removed = [e for e in result.events if e.name == "backend.removed" and e.at > 0]
-    lost = [e for e in result.events if e.name == "connection.lost" and e.at > 0]
+    added, removed, lost = (
+        {str(event.attributes.get("address")) for event in _during(result, name)}
+        for name in ("backend.added", "backend.removed", "connection.lost")
+    )
     if not added and not removed and not lost:
         return None
     if added or removed:
@@ -159,10 +182,9 @@ def replicas_changed(result: Result) -> str | None:
         )
     if len(result.backends) < 2:
         return None
-    where = sorted({str(event.attributes.get("address")) for event in lost})
     return (
-        f"The client lost its connection to {', '.join(where)} during the run, and calls went to the other"
-        " backends meanwhile, so totals differ."
+        f"The client lost its connection to {', '.join(sorted(lost))} during the run, and calls went to the"
+        " other backends meanwhile, so totals differ."
     )
 
 
@@ -287,7 +309,8 @@ def closed_hides_stalls(result: Result) -> str | None:
         return None
     usual, p99 = result.latency.percentile(50), result.latency.percentile(99)
     number, waited = result.latency.above(max(20 * usual, 50 * MILLISECOND, p99))
-    callers = int(result.plan.get("concurrency", 1))
+    whole = int(result.plan.get("concurrency", 1))
+    callers = sum(Shard(shard.index, shard.count).share(whole) for shard in result.shards)
     share = waited / callers / result.duration
     if share < 0.03:
         return None
@@ -298,10 +321,50 @@ def closed_hides_stalls(result: Result) -> str | None:
     )
 
 
+def idle_replicas(result: Result) -> str | None:
+    """Replicas that are there got nothing, which an autoscaler does not see."""
+    idle, replicas = _idle(result), _present(result)
+    if not idle:
+        return None
+    counts = [one.calls or 0 for one in replicas]
+    hot = max(counts) * len(counts) / sum(counts)
+    return (
+        f"{len(idle)} of {len(replicas)} replicas got no call, and the busiest got {hot:.1f} times the mean."
+        " The mean hides it: an autoscaler works with the mean over all replicas, so it can be content while"
+        " one carries the load, and a replica that it adds relieves nobody."
+    )
+
+
+def shards_missing(result: Result) -> str | None:
+    """Not every shard's calls are in the result."""
+    missing = result.missing()
+    if not missing or len(result.shards) == 1:
+        return None
+    names = ", ".join(str(index) for index in missing)
+    count = max(shard.count for shard in result.shards)
+    return (
+        f"{len(missing)} of {count} shards {'is' if len(missing) == 1 else 'are'} missing ({names}): the"
+        " figures are those of the others, and the load was less than was asked for if they did not run."
+    )
+
+
+def shards_apart(result: Result) -> str | None:
+    """Shards began at different times."""
+    if result.skew() <= SKEW:
+        return None
+    return (
+        f"The shards started {result.skew() / SECOND:.2f} s apart: at both ends of the run the load was less"
+        " than was asked for."
+    )
+
+
 WARNINGS: tuple[Rule, ...] = (
     stopped_early,
     some_failed,
     some_dropped,
     client_late,
     closed_hides_stalls,
+    idle_replicas,
+    shards_missing,
+    shards_apart,
 )

@@ -1,14 +1,19 @@
-"""`loadgen collect`: fetch the result of a Job from its cluster."""
+"""`loadgen collect`: fetch the results of a Job's shards from its cluster, as one."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from loadgen import logged, summary
+from loadgen import logged, merging, summary
 from loadgen.errors import LoadgenError
 from loadgen.report import text
 from loadgen.result import Result
 from loadgen.resultfile import ResultFile
+
+if TYPE_CHECKING:
+    from loadgen.cluster import ShardPod
 
 
 @click.command()
@@ -26,9 +31,10 @@ def collect(
     context: str | None,
     output: Path | None,
 ) -> None:
-    """Report a load-generator JOB that ran in a cluster, with the server's pods beside the calls they got.
+    """Report a load-generator JOB that ran in a cluster: all its shards as one, and the server's pods.
 
     Reads the Job's and the pods' logs with your own permissions; nothing in the cluster needs any.
+    Exit code 1 where a shard failed or its result is missing; what the others saw is reported all the same.
     """
     try:
         from loadgen.cluster import Cluster  # noqa: PLC0415 - an extra that only this command needs
@@ -40,27 +46,48 @@ def collect(
     try:
         cluster = Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
         found = cluster.job(job)
-        shards = list(cluster.shards(found))
-        if not shards:
-            raise LoadgenError(f"Job {job} has no pod: it has not started, or its pods were deleted")
-        (shard, *others) = shards
-        if others:
-            raise LoadgenError(f"Job {job} has {len(shards)} pods: only Jobs of one pod can be collected")
-        if not shard.finished:
-            raise LoadgenError(f"pod {shard.pod} has not finished: collect when the Job is over")
+        count = (found.spec and found.spec.completions) or 1
+        results, wrong = _read(cluster.shards(found), job, count)
+        if not results:
+            raise LoadgenError("; ".join(wrong))
         try:
-            result = Result.from_json(logged.find(shard.log))
+            result = merging.merge(results)
         except ValueError as error:
-            last = next((line for line in reversed(shard.log) if line.strip()), "nothing")
-            raise LoadgenError(
-                f"pod {shard.pod} {error}; it exited with {shard.exit_code} and said last: {last[:200]}"
-            ) from None
-        result.replicas = cluster.replicas(
-            found, {name: backend.calls for name, backend in result.backends.items()}
-        )
+            raise LoadgenError(f"the shards of Job {job} do not belong together: {error}") from None
+        calls = {name: backend.calls for name, backend in result.backends.items()}
+        result.replicas = cluster.replicas(found, calls)
         if file is not None:
             file.write(result.to_json(summary.of(result)))
     finally:
         if file is not None:
             file.discard()
     click.echo(text.render(result))
+    if wrong:
+        raise LoadgenError("; ".join(wrong))
+
+
+def _read(pods: "Iterable[ShardPod]", job: str, count: int) -> tuple[list[Result], list[str]]:
+    """Return the shards' results, and a sentence for each shard that failed or has none."""
+    results: dict[int, Result] = {}
+    wrong: dict[int, str] = {}
+    for pod in pods:
+        name = f"pod {pod.pod}" if count == 1 else f"shard {pod.index} (pod {pod.pod})"
+        if pod.exit_code is None:
+            wrong[pod.index] = f"{name} has not finished: collect when the Job is over"
+            continue
+        try:
+            results[pod.index] = Result.from_json(logged.find(pod.log))
+        except ValueError as error:
+            wrong[pod.index] = (
+                f"{name} {error}; it exited with {pod.exit_code} and said last: {pod.last_words}"
+            )
+            continue
+        wrong.pop(pod.index, None)  # of another pod that made the same shard's part
+        if pod.exit_code:
+            wrong[pod.index] = f"{name} failed with exit code {pod.exit_code}; its result is in the report"
+    if not results and not wrong:
+        return [], [f"Job {job} has no pod: it has not started, or its pods were deleted"]
+    for index in range(count):
+        if index not in results and index not in wrong:
+            wrong[index] = f"shard {index} has no pod: it was not started, or was deleted"
+    return list(results.values()), [wrong[index] for index in sorted(wrong)]

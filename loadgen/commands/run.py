@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from loadgen import eventloop, logged, planfile, summary
+from loadgen import eventloop, logged, planfile, summary, termination
 from loadgen.errors import LoadgenError
-from loadgen.parameters import Connections, Duration, Metadata, Rate
+from loadgen.parameters import Connections, Duration, Endpoint, Metadata, Rate, Share
 from loadgen.plan import DISCOVERIES, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
 from loadgen.resultfile import ResultFile
 from loadgen.run import Run
+from loadgen.shard import Shard
 
 
 @click.command()
@@ -127,6 +128,18 @@ from loadgen.run import Run
     help="Where a reply says which backend it is from.",
 )
 @click.option(
+    "--shard",
+    type=Share(),
+    default="0/1",
+    help="Make one of COUNT equal parts of the load, INDEX from 0: of -n, --rps, -c and --max-in-flight.",
+)
+@click.option(
+    "--start-together",
+    type=Endpoint(),
+    help="Start when all shards are ready: shard 0 listens on PORT, the others find it at HOST. After 60 s"
+    " each starts without the others.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -137,9 +150,24 @@ from loadgen.run import Run
     is_flag=True,
     help="After the report write the result to stdout in numbered lines, which collect reads from a log.",
 )
+@click.option(
+    "--termination-log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a short summary here, such as a container's terminationMessagePath (at most 4096 bytes).",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
-def run(ctx: click.Context, /, output: Path | None, log_result: bool, quiet: bool, **options: Any) -> None:
+def run(
+    ctx: click.Context,
+    /,
+    shard: tuple[int, int],
+    start_together: tuple[str, int] | None,
+    output: Path | None,
+    log_result: bool,
+    termination_log: Path | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Call TARGET (HOST:PORT or any gRPC URI) and report how the calls fell on its backends.
 
     \b
@@ -151,7 +179,7 @@ def run(ctx: click.Context, /, output: Path | None, log_result: bool, quiet: boo
     Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage.
     """
     plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
-    todo = Run(plan)
+    todo = Run(plan, Shard(*shard), start_together)
     file = None if output is None or str(output) == "-" else ResultFile(output)
     try:
         loop = eventloop.new()
@@ -172,6 +200,8 @@ def run(ctx: click.Context, /, output: Path | None, log_result: bool, quiet: boo
     if log_result:
         for line in logged.lines(content):
             click.echo(line)
+    if termination_log is not None:
+        termination.write(termination_log, termination.message(result, content["summary"]))
     _check(result)
     ctx.exit(0)
 

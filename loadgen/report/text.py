@@ -52,6 +52,7 @@ def _summary(result: Result) -> Iterator[str]:
             f"{result.pacing}, {result.evidence.policy}, discovery {result.evidence.discovery}"
             + (", cold" if result.evidence.cold else ""),
         ),
+        *_shards(result),
         ("Count", f"{totals.sent} sent, {totals.ok} ok, {totals.failed} failed"),
     ]
     if totals.dropped:
@@ -77,6 +78,18 @@ def _summary(result: Result) -> Iterator[str]:
         )
     for name, text in rows:
         yield f"  {name + ':':<13}{text}"
+
+
+def _shards(result: Result) -> Iterator[tuple[str, str]]:
+    count, there = max(shard.count for shard in result.shards), len(result.shards)
+    if there == 1:
+        if count > 1:
+            yield "Shard", f"{result.shards[0].index} of 0 to {count - 1}: its part of the load"
+        return
+    missing = result.missing()
+    lacking = f" ({', '.join(map(str, missing))} missing)" if missing else ""
+    of = f"{there} of {count}{lacking}" if count > 1 else f"{there} runs"
+    yield "Shards", f"{of}, started within {duration(result.skew())}"
 
 
 def _backends(result: Result) -> Iterator[str]:

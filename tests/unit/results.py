@@ -1,16 +1,17 @@
 """Results for tests: whole ones, made of what a test says and sensible values for the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from loadgen.events import Event
 from loadgen.histogram import Histogram
-from loadgen.result import Backend, Evidence, Outcome, Result, Timeline, Totals
+from loadgen.result import Backend, Evidence, Outcome, Part, Replica, Result, Timeline, Totals
 
 SECOND = 1_000_000_000
 MS = 1_000_000
+STARTED = 1_800_000_000 * SECOND
 TWO, THREE = ["10.0.0.1:9090", "10.0.0.2:9090"], ["10.0.0.1:9090", "10.0.0.2:9090", "10.0.0.3:9090"]
 
 
@@ -50,6 +51,8 @@ def result(  # a test names what matters to it
     partial: str | None = None,
     duration: int = 10 * SECOND,
     unattributed_ok: int = 0,
+    shards: Sequence[Part] = (Part(0, 1, STARTED),),
+    replicas: Sequence[Replica] | None = None,
     evidence: Evidence = evidence(),  # noqa: B008
 ) -> Result:
     """Return a result in which each backend answered so many calls; the failed ones are unattributed."""
@@ -63,7 +66,8 @@ def result(  # a test names what matters to it
         plan={"target": "server:9090", "concurrency": 4, "total": sent, **(plan or {})},
         pacing="Closed{4 at a time}",
         versions={"loadgen": "0.1.0", "grpc": "1.85.0", "python": "3.11.0"},
-        started=1_800_000_000 * SECOND,
+        shards=list(shards),
+        started=STARTED,
         duration=duration,
         partial=partial,
         totals=Totals(sent + dropped, sent, ok, failed, dropped),
@@ -81,7 +85,7 @@ def result(  # a test names what matters to it
         outcomes=outcomes,
         timeline=Timeline(
             100 * MS,
-            1_800_000_000 * SECOND,
+            STARTED,
             [sent],
             [failed],
             [dropped],
@@ -90,4 +94,10 @@ def result(  # a test names what matters to it
         events=list(events),
         events_left_out=0,
         evidence=evidence,
+        replicas=None if replicas is None else list(replicas),
     )
+
+
+def replica(calls: int | None, *, ready_at: int | None = STARTED - SECOND) -> Replica:
+    """Return a pod of the server that got so many calls."""
+    return Replica(f"pod-{calls}", "10.0.0.1", "id", ready_at, 0, oom_killed=False, calls=calls)

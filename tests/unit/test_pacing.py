@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.pacing import SECOND, Closed, Constant, Due, Pacer
+from loadgen.shard import Shard
 
 rates = st.one_of(
     st.floats(0.01, 1_000_000),
@@ -165,3 +166,35 @@ def test_closed_load_wakes_for_its_end() -> None:
 )
 def test_a_pacer_describes_its_load(pacer: Pacer, text: str) -> None:
     assert str(pacer) == text
+
+
+@given(rates, st.integers(1, 9), st.none() | st.integers(1, 400), st.none() | st.integers(1, 10 * SECOND))
+def test_shards_make_the_open_load_together(
+    rate: float, count: int, total: int | None, duration: int | None
+) -> None:
+    if total is None and (duration is None or duration * rate > 400 * SECOND):
+        total = 400
+    whole = Constant(rate, total=total, duration=duration)
+    parts = [Constant(rate, total=total, duration=duration, shard=Shard(i, count)) for i in range(count)]
+    assert {str(part) for part in parts} == {str(whole)}
+    assert sum(part.expected() or 0 for part in parts) == whole.expected()
+    end = 10**15
+    together = sorted(at for part in parts for at in part.due(end, 1000).at)
+    assert together == list(whole.due(end, 1000).at)
+
+
+@given(st.integers(1, 50), st.integers(1, 9), st.integers(0, 400), st.integers(0, 10**9))
+def test_shards_share_callers_and_total_of_closed_load(
+    concurrency: int, count: int, total: int, pause: int
+) -> None:
+    parts = [
+        Closed(concurrency, total=total, duration=None, pause=pause, shard=Shard(i, count))
+        for i in range(count)
+    ]
+    assert {str(part) for part in parts} == {str(Closed(concurrency, total=None, duration=None, pause=pause))}
+    assert sum(part.expected() or 0 for part in parts) == total
+    started = [len(part.due(0, 1000).at) for part in parts]
+    assert all(
+        mine == min(Shard(i, count).share(concurrency), Shard(i, count).share(total))
+        for i, mine in enumerate(started)
+    )

@@ -137,7 +137,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 def test_keys_of_a_later_version_are_left_alone() -> None:
     content = content_of(WHOLE)
-    content["shards"] = 3
+    content["workers"] = 3
     content["timeline"]["more"] = []
     assert Result.from_json(content) == WHOLE
 

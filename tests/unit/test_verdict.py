@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.events import Event
-from loadgen.result import Result
+from loadgen.result import Part, Result
 from loadgen.verdict import CAUSES, WARNINGS, judge
-from tests.unit.results import MS, SECOND, THREE, TWO, evidence, histogram, result
+from tests.unit.results import MS, SECOND, STARTED, THREE, TWO, evidence, histogram, replica, result
 
 ONE = ["10.0.0.9:9090"]
 UNKNOWN = {"addresses": None, "addresses_seen": None, "addresses_now": None}
@@ -152,6 +152,23 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result(EVEN, latency=STALLED),
         ("20% of the run in 8 calls of up to 1.00 s", "--rps"),
     ),
+    "idle replicas behind a ClusterIP": (
+        "idle_replicas",
+        result(
+            {"a": 90}, replicas=[replica(90), replica(0), replica(0, ready_at=STARTED + SECOND), replica(0)]
+        ),
+        ("3 of 4 replicas got no call", "4.0 times the mean", "The mean hides it"),
+    ),
+    "a shard missing": (
+        "shards_missing",
+        result(EVEN, shards=[Part(0, 3, STARTED), Part(2, 3, STARTED)]),
+        ("1 of 3 shards is missing (1)", "those of the others"),
+    ),
+    "shards one after another": (
+        "shards_apart",
+        result(EVEN, shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 300 * MS)]),
+        ("started 0.30 s apart",),
+    ),
 }
 
 
@@ -204,6 +221,28 @@ SILENT: dict[str, tuple[str, Result]] = {
     "a short hiccup": (
         "closed_hides_stalls",
         result(EVEN, latency=histogram(*[2 * MS] * 2000, *[100 * MS] * 8)),
+    ),
+    "a replica that came after the run": (
+        "idle_replicas",
+        result({"a": 90}, replicas=[replica(90), replica(0, ready_at=STARTED + 60 * SECOND)]),
+    ),
+    "a replica that was never ready": (
+        "idle_replicas",
+        result({"a": 90}, replicas=[replica(90), replica(0, ready_at=None)]),
+    ),
+    "replicas of somebody else": ("idle_replicas", result({"a": 90}, replicas=[replica(0), replica(0)])),
+    "one shard's own result": ("shards_missing", result(EVEN, shards=[Part(1, 4, STARTED)])),
+    "shards together": (
+        "shards_apart",
+        result(EVEN, shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 250 * MS)]),
+    ),
+    "joined while another shard was about to start": (
+        "replicas_changed",
+        result(
+            UNEVEN,
+            shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 9)],
+            events=(Event(5, "backend.added", {"address": "x"}),),
+        ),
     ),
     "seen by the p99": (
         "closed_hides_stalls",

@@ -1,0 +1,214 @@
+"""Several results as one."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.calls import Calls
+from loadgen.engines import Connections
+from loadgen.ledger import Ledger
+from loadgen.merging import merge
+from loadgen.pacing import Due
+from loadgen.plan import Plan
+from loadgen.recorder import OK, Recorder
+from loadgen.result import Part, Replica, Result
+from loadgen.shard import Shard
+from loadgen.snapshot import snapshot
+from tests.unit.results import SECOND, STARTED, evidence, result
+
+HOUR = 3600 * SECOND
+BACKENDS = ("", "a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call; times in ns since its shard's start."""
+
+    due: int
+    lag: int
+    service: int
+    backend: str
+    message: str | None
+    """Of its failure; None where it succeeded."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one shard did."""
+
+    started: int
+    calls: Sequence[Call]
+    dropped: int
+    dropped_at: int
+    events: Sequence[tuple[int, str]]
+
+
+calls = st.builds(
+    Call,
+    due=st.integers(0, 10 * SECOND) | st.integers(0, 48 * HOUR),
+    lag=st.integers(0, SECOND),
+    service=st.integers(0, 2 * HOUR),
+    backend=st.sampled_from(BACKENDS),
+    message=st.none() | st.sampled_from(["lost", "late"]),
+)
+shards = st.builds(
+    Made,
+    started=st.integers(STARTED, STARTED + SECOND) | st.integers(STARTED, STARTED + 30 * HOUR),
+    calls=st.lists(calls, max_size=20),
+    dropped=st.integers(0, 3),
+    dropped_at=st.integers(0, HOUR),
+    events=st.lists(st.tuples(st.integers(-SECOND, HOUR), st.sampled_from(["x", "y"])), max_size=3),
+)
+
+
+class Given:
+    """Hands out the calls that a test made up."""
+
+    def __init__(self, made: Made) -> None:
+        self._made = made
+
+    def __str__(self) -> str:
+        return "Given{}"
+
+    def due(self, now: int, room: int) -> Due:
+        return Due(0, [call.due for call in self._made.calls], self._made.dropped, None, last=True)
+
+    def ended(self, done: Sequence[int]) -> None:
+        pass
+
+    def expected(self) -> int | None:
+        return None
+
+
+def run(made: Made, shard: Shard) -> Result:
+    """Return the result of a shard that made these calls, by way of the real ledger and recorder."""
+    now = 0
+    recorder = Recorder()
+    ledger = Ledger(Given(made), recorder, max_in_flight=100, clock=lambda: now)
+    recorder.begin(made.started)
+    now = made.dropped_at
+    ledger.take()
+    rows = Calls()
+    for call in made.calls:
+        sent = call.due + call.lag
+        outcome = OK if call.message is None else ledger.outcome(14, call.message)
+        rows.add(call.due, sent, sent + call.service, ledger.backend(call.backend), outcome)
+    ledger.finish(rows)
+    for at, name in made.events:
+        ledger.event(name, at)
+    recorder.last_done = max([recorder.last_done, *(c.due + c.lag + c.service for c in made.calls)])
+    seen = Connections(["a"], ["a"], 2, 1)
+    return snapshot(Plan(target="server:9090"), ledger, recorder, seen, ["a"], shard)
+
+
+def alone(parts: Sequence[Made]) -> Result:
+    """Return what one recorder shows that saw all calls of these shards."""
+    started = min(part.started for part in parts)
+    moved = [replace(call, due=call.due + part.started - started) for part in parts for call in part.calls]
+    return run(Made(started, moved, 0, 0, ()), Shard())
+
+
+@settings(max_examples=40)
+@given(st.lists(shards, min_size=2, max_size=5))
+def test_the_merged_result_is_that_of_one_recorder_that_saw_all_calls(parts: list[Made]) -> None:
+    parts = [replace(part, dropped=0) for part in parts]
+    merged = merge(run(part, Shard(number, len(parts))) for number, part in enumerate(parts))
+    truth = alone(parts)
+    for name in (
+        "started", "duration", "totals", "messages_out", "messages_in", "unattributed", "backends",
+        "latency", "service", "lag", "failed_latency", "outcomes", "timeline",
+    ):  # fmt: skip
+        assert getattr(merged, name) == getattr(truth, name), name
+
+
+@settings(max_examples=30)
+@given(st.lists(shards, min_size=3, max_size=5), st.randoms(use_true_random=False))
+def test_order_and_grouping_do_not_matter(parts: list[Made], random) -> None:
+    results = [run(part, Shard(number, len(parts))) for number, part in enumerate(parts)]
+    before = copy.deepcopy(results)
+    whole = merge(results)
+    assert results == before, "a result that was given was changed"
+    random.shuffle(results)
+    cut = random.randint(1, len(results) - 1)
+    assert merge([merge(results[:cut]), merge(results[cut:])]) == whole
+    assert sum(whole.timeline.dropped) == whole.totals.dropped == sum(part.dropped for part in parts)
+    assert Result.from_json(whole.to_json({})) == whole
+
+
+@given(st.integers(0, 10**9), st.integers(1, 1000))
+def test_shares_add_up(whole: int, count: int) -> None:
+    shares = [Shard(index, count).share(whole) for index in range(count)]
+    assert sum(shares) == whole
+    assert max(shares) - min(shares) <= 1
+
+
+def part(index: int, count: int = 2, **changes: object) -> Result:
+    made = result({"a": 3}, **changes)
+    made.shards = [Part(index, count, STARTED)]
+    return made
+
+
+def test_what_one_shard_does_not_know_is_not_known() -> None:
+    merged = merge([part(0), part(1, evidence=evidence(addresses=None, connections=None))])
+    assert (merged.evidence.addresses, merged.evidence.connections) == (None, None)
+
+
+def test_a_name_that_one_shard_could_not_look_up_again_is_known_from_the_others() -> None:
+    merged = merge([part(0), part(1, evidence=evidence(addresses_now=None))])
+    assert merged.evidence.addresses_now == evidence().addresses_now
+
+
+def test_why_shards_ended_early_is_said_once() -> None:
+    merged = merge(
+        [
+            part(0, 3, partial="stopped by SIGTERM"),
+            part(1, 3, partial="stopped by SIGINT"),
+            part(2, 3, partial="stopped by SIGTERM"),
+        ]
+    )
+    assert merged.partial == "stopped by SIGINT and stopped by SIGTERM"
+
+
+def test_replicas_are_joined_by_pod() -> None:
+    one, other = part(0), part(1)
+    one.replicas = [Replica("p", "10.0.0.1", None, 5, 0, oom_killed=False, calls=3)]
+    other.replicas = [
+        Replica("p", "10.0.0.1", "a", None, 1, oom_killed=True, calls=4),
+        Replica("q", None, None, None, 0, oom_killed=False, calls=None),
+    ]
+    assert merge([one, other]).replicas == [
+        Replica("p", "10.0.0.1", "a", 5, 1, oom_killed=True, calls=7),
+        Replica("q", None, None, None, 0, oom_killed=False, calls=None),
+    ]
+
+
+WRONG = {
+    "another target": (part(0), part(1, plan={"target": "other:1"}), 'target is "server:9090" in one'),
+    "a key that one lacks": (part(0), part(1, plan={"rps": 5.0}), "rps is null in one result and 5.0 in"),
+    "twice the same": (part(1), part(1), "the result of shard 1/2 is there twice"),
+    "twice the same run": (part(0, 1), part(0, 1), "the result of shard 0/1 is there twice"),
+    "of different sets": (part(0, 2), part(1, 3), "of a load of more shards than another"),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "says"), WRONG.values(), ids=WRONG)
+def test_what_does_not_belong_together_is_refused(one: Result, other: Result, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        merge([one, other])
+
+
+def test_another_version_is_refused() -> None:
+    other = part(1)
+    other.versions = {**other.versions, "loadgen": "9.0.0"}
+    with pytest.raises(ValueError, match=r"one result is of loadgen 0\.1\.0, another of loadgen 9"):
+        merge([part(0), other])
+
+
+def test_other_pythons_are_all_named() -> None:
+    other = part(1)
+    other.versions = {**other.versions, "python": "3.13.0"}
+    assert merge([part(0), other]).versions["python"] == "3.11.0, 3.13.0"
