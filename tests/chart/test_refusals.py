@@ -49,12 +49,32 @@ SCHEMA = [
     (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
     (["loadgen.config.backend_from=here"], "at '/loadgen/config/backend_from': 'here' does not match"),
     (["loadgen.config.cold=maybe"], "at '/loadgen/config/cold'"),
+    (["loadgen.parallelism=0"], "at '/loadgen/parallelism': minimum: got 0, want 1"),
 ]
 
 OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
 KEDA = "autoscaling.mode=keda"
 HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
 CROSS = [
+    (
+        ["loadgen.parallelism=11"],
+        "loadgen.parallelism is 11 but loadgen.config.concurrency is 10: each load generator needs 1 of it",
+    ),
+    (
+        ["loadgen.parallelism=2", "loadgen.config.concurrency=null"],
+        "loadgen.parallelism is 2 but loadgen.config.concurrency is 1:",
+    ),
+    (
+        ["loadgen.parallelism=4", "loadgen.config.total=3"],
+        "loadgen.parallelism is 4 but loadgen.config.total is 3:",
+    ),
+    (
+        [
+            *("loadgen.parallelism=2", "loadgen.activeDeadlineSeconds=300"),
+            *("loadgen.config.duration=1m", "loadgen.config.ready_timeout=120s"),
+        ],
+        "it must be at least 360 (ready_timeout + duration + 180)",
+    ),
     (["server.metricsPort=9090"], "server.port and server.metricsPort are both 9090: they must differ."),
     (
         ["server.drain.timeoutSeconds=60"],

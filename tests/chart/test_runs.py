@@ -64,6 +64,7 @@ def test_large_numbers_stay_numbers(tmp_path):
         [],
         *(["-f", str(preset)] for preset in PRESETS),
         sets("headless=true"),
+        sets("loadgen.parallelism=4"),
         sets("loadgen.config.metadata={a:b,c:d}", "loadgen.config.connections=5", "loadgen.config.cold=true"),
         sets("loadgen.config.concurrency=null", "loadgen.config.rps=0.5", "loadgen.config.max_in_flight=7"),
     ],
@@ -72,7 +73,7 @@ def test_large_numbers_stay_numbers(tmp_path):
 def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
     plans: list[Plan] = []
 
-    def keep(plan: Plan) -> None:
+    def keep(plan: Plan, *_: object) -> None:
         plans.append(plan)
         raise click.Abort
 
@@ -80,7 +81,13 @@ def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
     manifests = Manifests(*arguments)
     file = tmp_path / "plan.yaml"
     file.write_text(manifests.one("ConfigMap")["data"]["plan.yaml"])
-    result = CliRunner().invoke(command.run, ["--config", str(file)])
+    (container,) = manifests.one("Job")["spec"]["template"]["spec"]["containers"]
+    verb, *words = [
+        word.replace("/etc/loadgen/plan.yaml", str(file)).replace("$(JOB_COMPLETION_INDEX)", "3")
+        for word in container["args"]
+    ]
+    assert verb == "run"
+    result = CliRunner().invoke(command.run, words)
     assert plans, result.output
     assert plans[0].target == manifests.plan["target"]
 
@@ -95,6 +102,7 @@ RUNS_AGAIN = (
     "server.image.tag=v2",
     "loadgen.image.tag=v2",
     "loadgen.resources.limits.memory=1Gi",
+    "loadgen.parallelism=2",
 )
 RUNS_ONCE = (
     "replicaCount=5",
@@ -153,3 +161,31 @@ def test_the_job_never_tries_again():
 def test_a_deadline_that_leaves_time_to_report():
     values = sets("loadgen.config.duration=1m30s", "loadgen.activeDeadlineSeconds=330")
     assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 330
+
+
+def test_one_load_generator_waits_for_no_other():
+    manifests = Manifests()
+    spec = manifests.one("Job")["spec"]
+    assert (spec["completions"], spec["parallelism"]) == (1, 1)
+    assert "subdomain" not in spec["template"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert [word for word in container["args"] if "shard" in word or "together" in word] == []
+    assert manifests.names("Service") == {"demo-grpc-spread"}
+
+
+def test_several_find_shard_0_by_a_name_that_is_there():
+    manifests = Manifests("--set", "loadgen.parallelism=4", release="r" * 53)
+    job, name = manifests.one("Job"), manifests.run
+    spec = job["spec"]
+    assert (spec["completions"], spec["parallelism"]) == (4, 4)
+    (service,) = [one for one in manifests.kind("Service") if one["metadata"]["name"] == name]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": name}
+    # a Job's pods are called after it and their index, and are found as HOSTNAME.SUBDOMAIN
+    assert spec["template"]["spec"]["subdomain"] == name
+    (container,) = spec["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    assert "--shard=$(JOB_COMPLETION_INDEX)/4" in container["args"]
+    assert f"--start-together={name}-0.{name}:{port['containerPort']}" in container["args"]
+    assert service["spec"]["ports"][0]["port"] == port["containerPort"]
+    assert len(f"{name}-999") <= 63

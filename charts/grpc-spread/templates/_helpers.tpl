@@ -298,13 +298,18 @@ grpc:
 {{- end -}}
 {{- end -}}
 
+{{/* Where shard 0 waits for the others. */}}
+{{- define "grpc-spread.loadgen.port" -}}
+7946
+{{- end -}}
+
 {{/* The Job's spec; `name` is that of its ConfigMap: dict "context" $ "name" NAME */}}
 {{- define "grpc-spread.loadgen.spec" -}}
 {{- $loadgen := .context.Values.loadgen -}}
 {{- $this := dict "context" .context "component" "loadgen" -}}
 completionMode: Indexed
-completions: 1
-parallelism: 1
+completions: {{ $loadgen.parallelism | int }}
+parallelism: {{ $loadgen.parallelism | int }}
 # the load is never made twice, and one pod's failure leaves the others alone
 backoffLimitPerIndex: 0
 {{- with $loadgen.activeDeadlineSeconds }}
@@ -321,11 +326,26 @@ template:
   spec:
     {{- include "grpc-spread.podSettings" $this | nindent 4 }}
     restartPolicy: Never
+    {{- if gt (int $loadgen.parallelism) 1 }}
+    # gives shard 0 a name, where the others find it
+    subdomain: {{ .name }}
+    {{- end }}
     containers:
       - name: loadgen
         image: {{ include "grpc-spread.image" $this | quote }}
         imagePullPolicy: {{ $loadgen.image.pullPolicy }}
-        args: ["run", "--config", "/etc/loadgen/plan.yaml", "--log-result"]
+        args:
+          - run
+          - --config=/etc/loadgen/plan.yaml
+          - --log-result
+          - --termination-log=/dev/termination-log
+          {{- if gt (int $loadgen.parallelism) 1 }}
+          - --shard=$(JOB_COMPLETION_INDEX)/{{ $loadgen.parallelism | int }}
+          - --start-together={{ .name }}-0.{{ .name }}:{{ include "grpc-spread.loadgen.port" . }}
+        ports:
+          - name: together
+            containerPort: {{ include "grpc-spread.loadgen.port" . }}
+          {{- end }}
         # what ends without a report says why in its last lines
         terminationMessagePolicy: FallbackToLogsOnError
         {{- with $loadgen.extraEnv }}
