@@ -307,10 +307,13 @@ def write(path: Path, calls: dict[str, int]) -> str:
 class TestReport:
     def test_several(self, tmp_path: Path, command: Command) -> None:
         one, two = tmp_path / "one.json", tmp_path / "two.json"
-        first, second = write(one, {"a": 3}), write(two, {"b": 4})
+        first, _ = write(one, {"a": 3}), write(two, {"a": 4, "b": 4})
         assert command("report", str(one)) == Ended(0, f"{first}\n", "")
         ended = command("report", str(one), str(two))
-        assert ended.out == f"== {one} ==\n\n{first}\n\n== {two} ==\n\n{second}\n"
+        rows = {line[:12].strip(): line[12:].split() for line in ended.out.splitlines()}
+        assert rows["sent"] == ["3", "8", "(+166.7%)"]
+        assert rows["backends"] == ["1", "2", "(+100.0%)"]
+        assert rows["p99"][-1] == "(=)"
 
     def test_a_bad_one_is_found_before_anything_is_printed(self, tmp_path: Path, command: Command) -> None:
         good, bad = tmp_path / "good.json", tmp_path / "bad.json"
