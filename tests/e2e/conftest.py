@@ -33,9 +33,22 @@ def namespace() -> Iterator[str]:
         call("kubectl", "delete", "namespace", name, "--wait=false")
 
 
+def removed(release: Release) -> None:
+    # its pods may take their time to drain: the next test has names of its own
+    release.helm("uninstall", "--ignore-not-found")
+
+
 @pytest.fixture
-def release(namespace) -> Iterator[Release]:
-    """One that is gone afterwards, installed or not."""
+def release(namespace: str) -> Iterator[Release]:
+    """One that is uninstalled afterwards, where it is there."""
     release = Release(f"t-{uuid4().hex[:6]}", namespace)
     yield release
-    release.helm("uninstall", "--ignore-not-found", "--wait", "--timeout", "2m")
+    removed(release)
+
+
+@pytest.fixture
+def other(namespace: str) -> Iterator[Release]:
+    """One more."""
+    release = Release(f"o-{uuid4().hex[:6]}", namespace)
+    yield release
+    removed(release)

@@ -1,14 +1,11 @@
 """Results out of the cluster."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.kube import ROOT, CommandError, Release, call
-
-COLLECT = (sys.executable, "-m", "loadgen", "collect")
+from tests.e2e.kube import COLLECT, ROOT, CommandError, Release, call
 
 
 def test_a_cluster_ip_leaves_replicas_idle_and_collect_shows_them(release: Release, tmp_path: Path):

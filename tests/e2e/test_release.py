@@ -50,7 +50,8 @@ def test_a_service_that_is_not_there_ends_the_job_once(release: Release):
     )  # fmt: skip
     report = release.report()
     assert not report.succeeded
-    assert "nobody" in report.text
+    assert report.found is None
+    assert "nobody" in report.log
     pods = release.get("pods")
     assert len(pods) == 1, "it was tried again"
     ended = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]

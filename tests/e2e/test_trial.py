@@ -30,10 +30,10 @@ def test_keda_adds_replicas_and_each_of_them_gets_calls(release: Release):
     report = release.report(patience=330)
     pods = [one for one in release.get("pods") if "job-name" not in one["metadata"]["labels"]]
     print(f"{len(pods)} replicas, {report.calls} calls, after {time.monotonic() - start:.0f} s")
-    assert report.succeeded, report.text
+    assert report.succeeded, report.log
     assert report.failed == 0
     assert len(pods) > 1
-    assert len(report.calls) == len(pods), report.text
+    assert len(report.calls) == len(pods), report.log
     assert min(report.calls) > 0
     assert sum(report.calls) == 18_000
     assert [one for pod in pods for one in pod["status"]["containerStatuses"] if one["restartCount"]] == []
