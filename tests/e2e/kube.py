@@ -30,6 +30,15 @@ def call(*command: str, text: str | None = None) -> str:
     return done.stdout
 
 
+def lacks_keda() -> str | None:
+    """Say that KEDA is not there, if so."""
+    try:
+        call("kubectl", "get", "crd", "scaledobjects.keda.sh")
+    except CommandError as error:
+        return f"the cluster lacks KEDA ({str(error).strip()})"
+    return None
+
+
 def preset(name: str) -> tuple[str, str]:
     """Return the arguments for helm."""
     return "-f", str(ROOT / f"values/{name}.yaml")
