@@ -52,7 +52,7 @@ class Report:
     log: str
     """Without the lines that carry the result."""
     exit_code: int | None
-    """None where its container never ran."""
+    """The worst of its pods; None where no container ran."""
     found: Json | None
     """The result file's content as `loadgen collect` wrote it; None where the run failed without one."""
 
@@ -127,10 +127,14 @@ class Release:
         raise AssertionError(f"no Job of {self.name} ended: {self.kubectl('get', 'pods,jobs')}")
 
     def _collect(self, job: str, *, complete: bool) -> Report:
-        log = self.kubectl("logs", "--tail=-1", f"job/{job}").partition("\ngrpc-spread-result ")[0]
-        (pod,) = [one for one in self.get("pods") if one["metadata"]["labels"].get("job-name") == job]
-        ended = [one["state"].get("terminated") for one in pod["status"].get("containerStatuses", [])]
-        exit_code = next((one["exitCode"] for one in ended if one), None)
+        pods = [one for one in self.get("pods") if one["metadata"]["labels"].get("job-name") == job]
+        names = [one["metadata"]["name"] for one in pods]
+        logs = [self.kubectl("logs", "--tail=-1", name) for name in names]
+        log = "\n".join(one.partition("\ngrpc-spread-result ")[0] for one in logs)
+        states = [one["state"] for pod in pods for one in pod["status"].get("containerStatuses", [])]
+        exit_code = max(
+            (one["terminated"]["exitCode"] for one in states if "terminated" in one), default=None
+        )
         with TemporaryDirectory() as folder:
             file = Path(folder) / "result.json"
             try:
