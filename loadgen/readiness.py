@@ -62,4 +62,6 @@ def _explain(now: Connectivity, expect: int | None, limit: float, target: str, r
     if expect and now.known is not None and now.known < expect and now.connected:
         return f"{text}; is it a headless service with {expect} ready replicas?"
     cure = "check that it runs and that host and port are right"
+    if not now.known and not now.failing:
+        cure += "; a headless Service has no address until a replica is ready"
     return f"{text}; {reason}; {cure}" if reason else f"{text}; {cure}"

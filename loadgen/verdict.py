@@ -110,20 +110,26 @@ def new_addresses_unused(result: Result) -> str | None:
 
 def connection_balanced(result: Result) -> str | None:
     """One address, one connection, one backend: connections were balanced, not calls."""
-    evidence = result.evidence
+    evidence, replicas = result.evidence, result.replicas or ()
     if len(result.backends) != 1 or evidence.connections != len(result.shards):
         return None
     addresses = evidence.addresses_now or evidence.addresses
     if addresses is None or len(addresses) != 1:
         return None
+    if any(
+        one.ip is not None and addresses[0].startswith((f"{one.ip}:", f"[{one.ip}]:")) for one in replicas
+    ):
+        return None  # the address is a pod's own: a headless service of one replica
     over = "one connection" if evidence.connections == 1 else f"{evidence.connections} connections"
-    others = "its other replicas" if _idle(result) else "if the service has more replicas they"
-    return (
-        f"All {result.totals.sent} calls went over {over} to the one address {addresses[0]} and"
-        " reached one backend. A ClusterIP picks a backend for each connection, not for each call, and gRPC"
-        f" keeps its connection: {others} got nothing. Make it headless (headless=true) and use"
-        " --lb-policy round_robin."
+    went = (
+        f"All {result.totals.sent} calls went over {over} to the one address {addresses[0]} and reached one"
+        " backend."
     )
+    why = "picks a backend for each connection, not for each call, and gRPC keeps its connection"
+    cure = "Make it headless (headless=true) and use --lb-policy round_robin."
+    if _idle(result):
+        return f"{went} A ClusterIP {why}: the other replicas got nothing. {cure}"
+    return f"{went} A ClusterIP {why}: if the service has more replicas they got nothing. {cure}"
 
 
 def pick_first(result: Result) -> str | None:
@@ -191,7 +197,9 @@ def replicas_changed(result: Result) -> str | None:
 def cold_channel(result: Result) -> str | None:
     """The burst came before the connections were there."""
     spread = Spread.of(result)
-    if not result.evidence.cold or spread.even or spread.backends < 2:
+    uneven = spread.backends > 1 and not spread.even
+    failed = any(event.name == "connection.failed" for event in result.events)
+    if not result.evidence.cold or not (uneven or (spread.idle and not failed)):
         return None
     return (
         "The load began on a channel that had not connected: calls waited, and the queue went to whichever"

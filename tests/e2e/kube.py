@@ -112,8 +112,8 @@ class Release:
     def names(self, kinds: str) -> set[str]:
         return {one["metadata"]["name"] for one in self.get(kinds)}
 
-    def report(self, patience: float = PATIENCE) -> Report:
-        """Wait for the release's one Job to end, and return what it left behind."""
+    def ended(self, patience: float = PATIENCE) -> tuple[str, bool]:
+        """Wait for the release's one Job to end; returns its name and whether it is complete."""
         start = time.monotonic()
         while (waited := time.monotonic() - start) < patience:
             jobs = [one for one in self.get("jobs") if "deletionTimestamp" not in one["metadata"]]
@@ -121,10 +121,15 @@ class Release:
                 conditions = jobs[0].get("status", {}).get("conditions", [])
                 done = {one["type"] for one in conditions if one["status"] == "True"}
                 if done & {"Complete", "Failed"}:
-                    return self._collect(jobs[0]["metadata"]["name"], complete="Complete" in done)
+                    return jobs[0]["metadata"]["name"], "Complete" in done
             # kubectl takes CPU from what is measured: a long run is asked about less often
             time.sleep(max(0.3, min(3.0, waited / 30)))
         raise AssertionError(f"no Job of {self.name} ended: {self.kubectl('get', 'pods,jobs')}")
+
+    def report(self, patience: float = PATIENCE) -> Report:
+        """Wait for the release's one Job to end, and return what it left behind."""
+        job, complete = self.ended(patience)
+        return self._collect(job, complete=complete)
 
     def _collect(self, job: str, *, complete: bool) -> Report:
         pods = [one for one in self.get("pods") if one["metadata"]["labels"].get("job-name") == job]

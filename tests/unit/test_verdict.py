@@ -125,6 +125,16 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result({"a": 5}, evidence=evidence(addresses=ONE, connections=2)),
         ("the client knew of no other",),
     ),
+    "cold, and the first to connect took all": (
+        "cold_channel",
+        result({"a": 9}, evidence=evidence(cold=True)),
+        ("whichever backend connected first",),
+    ),
+    "ClusterIP with other replicas": (
+        "connection_balanced",
+        result({"a": 9}, evidence=evidence(addresses=ONE, connections=1), replicas=[replica(9), replica(0)]),
+        ("the other replicas got nothing",),
+    ),
     # warnings
     "stopped": (
         "stopped_early",
@@ -221,6 +231,16 @@ SILENT: dict[str, tuple[str, Result]] = {
     "a short hiccup": (
         "closed_hides_stalls",
         result(EVEN, latency=histogram(*[2 * MS] * 2000, *[100 * MS] * 8)),
+    ),
+    "a headless service of one replica": (
+        "connection_balanced",
+        result(
+            {"a": 9}, evidence=evidence(addresses=["10.0.0.1:9090"], connections=1), replicas=[replica(9)]
+        ),
+    ),
+    "cold, and a replica that cannot be reached": (
+        "cold_channel",
+        result({"a": 9, "b": 9}, evidence=evidence(cold=True), events=(Event(5, "connection.failed"),)),
     ),
     "a replica that came after the run": (
         "idle_replicas",
