@@ -23,7 +23,7 @@ class Progress:
         self._ledger: Ledger | None = None
         self._bar: RichProgress | None = None
         self._task = TaskID(0)
-        self._duration: int | None = None
+        self._plan: Plan | None = None
 
     def say(self, text: str) -> None:
         """Write one line."""
@@ -34,7 +34,7 @@ class Progress:
     def start(self, ledger: Ledger, plan: Plan) -> None:
         """Say that the load begins."""
         self._ledger = ledger
-        self._duration = plan.duration
+        self._plan = plan
         policy = plan.lb_policy if plan.connections else "a connection for every call"
         self.say(f"calling {plan.target} ({ledger.pacer}, {policy}, discovery {plan.discovery})")
         if self._console.is_terminal and not self._quiet:
@@ -67,17 +67,21 @@ class Progress:
 
     def _share(self) -> float:
         assert self._ledger is not None
-        expected, shares = self._ledger.pacer.expected(), [0.0]
+        assert self._plan is not None
+        expected, length, warmup = self._ledger.pacer.expected(), self._plan.length, self._plan.warmup or 0
+        shares = [0.0]
         if expected:
             shares.append(self._ledger.due / expected)
-        if self._duration:
-            shares.append(self._ledger.now() / self._duration)
+        if length:
+            shares.append((self._ledger.now() + warmup) / (length + warmup))
         return min(1.0, max(shares))
 
     def _state(self) -> str:
         assert self._ledger is not None
         ledger = self._ledger
-        text = f"{ledger.sent} sent, {ledger.ok} ok, {ledger.failed} failed, {ledger.in_flight} in flight"
+        counts = ledger.warmup if ledger.warming_up else ledger
+        text = f"{counts.sent} sent, {counts.ok} ok, {counts.failed} failed, {ledger.in_flight} in flight"
         backends = len(ledger.backends) - 1
-        dropped = f", {ledger.dropped} dropped" if ledger.dropped else ""
-        return f"{text}{dropped}, {backends} backend{'s' if backends != 1 else ''}"
+        dropped = f", {counts.dropped} dropped" if counts.dropped else ""
+        warmup = "warm-up, " if ledger.warming_up else ""
+        return f"{warmup}{text}{dropped}, {backends} backend{'s' if backends != 1 else ''}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from loadgen.events import Event
 from loadgen.result import Replica, Result
 from loadgen.shard import Shard
-from loadgen.spread import Spread
+from loadgen.spread import Spread, present
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -39,15 +39,9 @@ def judge(result: Result) -> list[Finding]:
     return [cause, *(Finding(name, text) for name, text in warnings if text is not None)]
 
 
-def _present(result: Result) -> list[Replica]:
-    """Return the replicas that were ready before the end, where somebody looked at them."""
-    end = result.started + result.duration
-    return [one for one in result.replicas or () if one.ready_at is not None and one.ready_at < end]
-
-
 def _idle(result: Result) -> list[Replica]:
     """Return those that got no call while others got some."""
-    replicas = _present(result)
+    replicas = present(result)
     return [one for one in replicas if one.calls == 0] if any(one.calls for one in replicas) else []
 
 
@@ -323,7 +317,7 @@ def closed_hides_stalls(result: Result) -> str | None:
 
 def idle_replicas(result: Result) -> str | None:
     """Replicas that are there got nothing, which an autoscaler does not see."""
-    idle, replicas = _idle(result), _present(result)
+    idle, replicas = _idle(result), present(result)
     if not idle:
         return None
     counts = [one.calls or 0 for one in replicas]
