@@ -10,6 +10,7 @@ from loadgen import stages
 from loadgen.curve import SECOND
 
 TOTAL = 200  # calls, where a plan says neither how many nor how long
+MAX_IN_FLIGHT = 10_000  # calls of open load, where it is not said
 
 
 @dataclass(frozen=True, slots=True)

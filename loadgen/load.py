@@ -7,11 +7,10 @@ from loadgen import stages
 from loadgen.arrivals import Arrivals, WarmedUp
 from loadgen.curve import Curve
 from loadgen.errors import PlanError
+from loadgen.goal import MAX_IN_FLIGHT
 from loadgen.pacing import Closed, Constant, Pacer
 from loadgen.plan import Plan
 from loadgen.shard import WHOLE, Shard
-
-MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
 
 
 def settled(plan: Plan, shard: Shard = WHOLE) -> Plan:
