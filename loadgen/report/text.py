@@ -214,7 +214,13 @@ def _value(check: Check, value: float | None) -> str:
         return "-"
     if check.of_time:
         return duration(value)
-    return f"{value:.4%}" if check.of_ratio else f"{value:.10g}" if value == round(value) else f"{value:.4f}"
+    return (
+        f"{value * 100:.4g}%"
+        if check.of_ratio
+        else f"{value:.10g}"
+        if value == round(value)
+        else f"{value:.6g}"
+    )
 
 
 def crossed(checks: Sequence[Check]) -> str:

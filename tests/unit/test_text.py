@@ -157,8 +157,8 @@ def test_thresholds_come_before_the_verdict() -> None:
         "  Threshold              limit       seen\n"
         "  p99<50ms             50.0 ms    2.00 ms  ok\n"
         "  each.p99<=1.5ms      1.50 ms    2.00 ms  CROSSED  (a)\n"
-        "  error_rate<0.1%      0.1000%    1.6393%  CROSSED\n"
-        "  rate>=0.99*target     6.4350     6.1000  CROSSED\n"
+        "  error_rate<0.1%         0.1%     1.639%  CROSSED\n"
+        "  rate>=0.99*target      6.435        6.1  CROSSED\n"
         "  dropped==0                 0          0  ok\n"
         "  p50<1s                1.00 s    2.00 ms  ok"
     )
