@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from loadgen import calls as columns
 from loadgen.calls import Calls
@@ -15,6 +15,44 @@ from loadgen.result import Totals
 BACKENDS = 1000
 MESSAGES = 200
 EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How far a run is, or several together: what counts are of the warm-up until that is over."""
+
+    at: int = 0
+    """ns since the start, of the warm-up if there is one."""
+    expected: int | None = 0
+    """Calls that will fall due in all; None in the warm-up, and where only time limits them."""
+    due: int = 0
+    sent: int = 0
+    dropped: int = 0
+    ok: int = 0
+    failed: int = 0
+    backends: frozenset[str] = frozenset()
+    """The names of those that answered."""
+    warming_up: bool = False
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were sent and have not ended."""
+        return self.sent - self.ok - self.failed
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Return the counts of both."""
+        known = self.expected is not None and other.expected is not None
+        return Counts(
+            max(self.at, other.at),
+            self.expected + other.expected if known else None,  # type: ignore[operator]
+            self.due + other.due,
+            self.sent + other.sent,
+            self.dropped + other.dropped,
+            self.ok + other.ok,
+            self.failed + other.failed,
+            self.backends | other.backends,
+            self.warming_up or other.warming_up,
+        )
 
 
 def _ignore() -> None:
@@ -83,10 +121,22 @@ class Ledger:
         """Calls that were taken and have not ended."""
         return self.sent - self.ok - self.failed + self.warmup.in_flight
 
-    @property
-    def warming_up(self) -> bool:
-        """Whether the load is still one that does not count."""
-        return self.now() < 0
+    def counts(self) -> Counts:
+        """Return how far the run is."""
+        now = self.now()
+        warming_up = now < 0
+        of = self.warmup if warming_up else self
+        return Counts(
+            now + self._warmup,
+            None if warming_up else self.pacer.expected(),
+            of.due,
+            of.sent,
+            of.dropped,
+            of.ok,
+            of.failed,
+            frozenset(filter(None, self.backends)),
+            warming_up,
+        )
 
     @property
     def over(self) -> bool:

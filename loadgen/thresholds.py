@@ -158,11 +158,11 @@ class _UnknownError(Exception):
 def judge(result: Result, thresholds: Iterable[Threshold] | None = None) -> list[Check]:
     """Return what became of each threshold, by default of those of the result's plan.
 
-    A shard's part of a load is not judged by the plan: what must hold is said of the whole.
+    A part of a load, which lacks shards, is not judged by the plan: what must hold is said of the whole.
     """
     if thresholds is not None:
         return [_check(result, one) for one in thresholds]
-    if part_only(result):
+    if result.missing():
         return []
     checks = []
     texts = result.plan.get("threshold")
@@ -172,11 +172,6 @@ def judge(result: Result, thresholds: Iterable[Threshold] | None = None) -> list
         except ValueError:
             checks.append(Check(str(text), None, None, passed=False, note="this loadgen does not know it"))
     return checks
-
-
-def part_only(result: Result) -> bool:
-    """Return whether this is one shard's part of a load that several made."""
-    return len(result.shards) == 1 and result.shards[0].count > 1
 
 
 def passed(checks: Sequence[Check]) -> bool | None:
@@ -211,7 +206,7 @@ def _target(result: Result) -> float:
     target = goal.of(result.plan).rate
     if target is None:
         raise _UnknownError("the load had no rate to aim for")
-    return target / result.shards[0].count if part_only(result) else target
+    return target * len(result.shards) / max(shard.count for shard in result.shards)
 
 
 def _seen(result: Result, metric: str) -> float:

@@ -194,13 +194,17 @@ def _errors(result: Result) -> Iterator[str]:
 
 
 def _thresholds(result: Result, checks: Sequence[Check]) -> Iterator[str]:
-    if not checks:
-        if thresholds.part_only(result) and result.plan.get("threshold"):
-            yield "Thresholds"
-            yield "  Not judged: this is one shard's part of the load. `loadgen collect` judges the whole."
-        return
+    if checks:
+        yield "Thresholds"
+        yield from table(checks)
+    elif result.missing() and result.plan.get("threshold"):
+        yield "Thresholds"
+        yield "  Not judged: this is a part of the load. `loadgen collect` and `merge` judge the whole."
+
+
+def table(checks: Sequence[Check]) -> Iterator[str]:
+    """Give the lines of a table of what became of thresholds."""
     width = max(len("Threshold"), *(len(check.threshold) for check in checks))
-    yield "Thresholds"
     yield f"  {'Threshold':<{width}}  {'limit':>9}  {'seen':>9}"
     for check in checks:
         limit, seen = _value(check, check.limit), _value(check, check.seen)

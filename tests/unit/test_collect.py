@@ -15,7 +15,7 @@ import pytest
 from loadgen import logged, summary
 from loadgen.result import Part, Result
 from tests.unit.command import Ended, checked, loadgen
-from tests.unit.results import STARTED, evidence, result
+from tests.unit.results import SECOND, STARTED, evidence, result
 
 INSTANCE = "app.kubernetes.io/instance"
 READY = "2026-01-01T00:00:00Z"
@@ -107,7 +107,7 @@ def shard(
     one: Result = result(
         calls,
         plan={"total": 60, "threshold": list(thresholds)},
-        shards=[Part(index, count, STARTED)],
+        shards=[Part(index, count, STARTED, 10 * SECOND)],
         **more,
     )
     lines = logged.lines(json.loads(json.dumps(one.to_json(summary.of(one)))))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loadgen.arrivals import WarmedUp
 from loadgen.calls import Calls
-from loadgen.ledger import BACKENDS, EVENTS, MESSAGES, Ledger
+from loadgen.ledger import BACKENDS, EVENTS, MESSAGES, Counts, Ledger
 from loadgen.pacing import Closed, Constant, Due, Pacer
 from loadgen.recorder import OK, UNATTRIBUTED, Recorder
 from loadgen.result import Totals
@@ -153,7 +153,8 @@ def test_a_call_is_of_the_phase_in_which_it_fell_due() -> None:
     second = 10**9
     pacer = WarmedUp(Constant(10, total=None, duration=second), Constant(10, total=4, duration=None), second)
     run = Run(pacer, 6, second)
-    assert (run.ledger.now(), run.ledger.warming_up) == (-second, True)
+    assert run.ledger.now() == -second
+    assert run.ledger.counts() == Counts(0, None, warming_up=True)
     run.clock.now += second + second // 4  # late: all of the warm-up is due at once, and a part of the load
     due = run.take()
     assert (len(due.at), due.dropped, due.warmup) == (6, 4, True)
@@ -168,6 +169,8 @@ def test_a_call_is_of_the_phase_in_which_it_fell_due() -> None:
     assert (run.recorder.latency.count, run.recorder.failed_latency.count) == (3, 0)
     assert run.recorder.latency.max == second // 4
     assert not ledger.over
+    counts = ledger.counts()
+    assert (counts.at, counts.expected, counts.due, counts.warming_up) == (second * 5 // 4, 4, 3, False)
 
 
 def test_a_warm_up_that_is_stopped_leaves_an_empty_run() -> None:

@@ -165,6 +165,6 @@ def test_thresholds_come_before_the_verdict() -> None:
 
 
 def test_one_shards_part_is_not_judged() -> None:
-    one = result({"a": 4}, plan={"threshold": ["p99<1ns"]}, shards=[Part(1, 3, 0)])
-    assert "Thresholds\n  Not judged: this is one shard's part of the load." in render(one)
+    one = result({"a": 4}, plan={"threshold": ["p99<1ns"]}, shards=[Part(1, 3, 0, 10 * SECOND)])
+    assert "Thresholds\n  Not judged: this is a part of the load." in render(one)
     assert "CROSSED" not in render(one)

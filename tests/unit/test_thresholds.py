@@ -230,13 +230,17 @@ def test_the_plans_thresholds_are_judged_on_the_whole_only() -> None:
     (failed, rate) = judge(result(FAST, **asked))
     assert failed.passed
     assert rate.limit == 9.0
-    part = result(FAST, **asked, shards=[Part(1, 3, STARTED)])
+    part = result(FAST, **asked, shards=[Part(1, 3, STARTED, 10 * SECOND)])
     assert judge(part) == []
     assert thresholds.passed(judge(part)) is None
     (rate,) = judge(part, [Threshold.parse("rate>=target")])
     assert rate.limit == 3.0
-    several = result(FAST, **asked, shards=[Part(0, 3, STARTED), Part(2, 3, STARTED)])
-    assert [check.limit for check in judge(several)] == [0, 9.0]
+    lacking = result(FAST, **asked, shards=[Part(n, 3, STARTED, 10 * SECOND) for n in (0, 2)])
+    assert judge(lacking) == []
+    (rate,) = judge(lacking, [Threshold.parse("rate>=target")])
+    assert rate.limit == 6.0
+    whole = result(FAST, **asked, shards=[Part(n, 3, STARTED, 10 * SECOND) for n in range(3)])
+    assert [check.limit for check in judge(whole)] == [0, 9.0]
 
 
 @pytest.mark.parametrize("text", ["p99<50", "jitter<5ms", ""])
