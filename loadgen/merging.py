@@ -61,6 +61,9 @@ def _two(one: Result, other: Result) -> Result:
         events_left_out=one.events_left_out + other.events_left_out,
         evidence=_evidence(one.evidence, other.evidence),
         replicas=_replicas(one.replicas, other.replicas),
+        warmup=_totals(one.warmup, other.warmup)
+        if one.warmup and other.warmup
+        else one.warmup or other.warmup,
     )
 
 

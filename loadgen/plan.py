@@ -1,20 +1,25 @@
 """What a run is asked to do: one frozen, checked set of options."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
 import durationpy
 
+from loadgen import stages
 from loadgen.errors import PlanError
+from loadgen.goal import TOTAL as DEFAULT_TOTAL
 from loadgen.parameters import Connections
+from loadgen.stages import Stage
+from loadgen.thresholds import Threshold
 
+ARRIVALS = ("constant", "poisson")
 POLICIES = ("pick_first", "round_robin")
 DISCOVERIES = ("static", "dns", "poll")
-DEFAULT_TOTAL = 200
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
-_DURATIONS = ("duration", "interval", "poll_interval", "ready_timeout", "timeout")
+_DURATIONS = ("duration", "interval", "poll_interval", "ready_timeout", "timeout", "warmup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,11 @@ class Plan:
     duration: int | None = None
     interval: int | None = None
     rps: float | None = None
+    arrival: str | None = None
+    """One of ARRIVALS; None: constant."""
+    seed: int | None = None
+    stages: tuple[Stage, ...] | None = None
+    warmup: int | None = None
     max_in_flight: int | None = None
     lb_policy: str = "pick_first"
     connections: int = 1
@@ -41,6 +51,7 @@ class Plan:
     """Deadline of each call; 0: none."""
     metadata: tuple[tuple[str, str], ...] = ()
     backend_from: str = "field:id"
+    threshold: tuple[Threshold, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise PlanError where options contradict each other."""
@@ -59,16 +70,46 @@ class Plan:
             raise PlanError("--health-check needs --lb-policy round_robin: pick_first ignores it")
 
     def _check_load(self) -> None:
-        if self.rps is None:
+        if self.stages is not None:
+            self._check_stages(self.stages)
+        if self.arrival is not None and not self.open:
+            raise PlanError("--arrival is for open load: give --rps or --stages too")
+        if self.seed is not None and self.arrival != "poisson":
+            raise PlanError("--seed needs --arrival poisson: nothing else is left to chance")
+        check_thresholds(self.threshold, is_open=self.open)
+        if not self.open:
             if self.max_in_flight is not None:
-                raise PlanError("--max-in-flight is for open load (--rps): use --concurrency for closed load")
+                raise PlanError(
+                    "--max-in-flight is for open load (--rps, --stages): use --concurrency for closed load"
+                )
             return
+        flag = "--rps" if self.stages is None else "--stages"
         if self.interval is not None:
-            raise PlanError("--rps sets when calls start, --interval too: leave one out")
+            raise PlanError(f"{flag} sets when calls start, --interval too: leave one out")
         if self.concurrency is not None:
             raise PlanError(
-                "--rps starts calls whatever is in flight: use --max-in-flight, not --concurrency"
+                f"{flag} starts calls whatever is in flight: use --max-in-flight, not --concurrency"
             )
+
+    def _check_stages(self, asked: Sequence[Stage]) -> None:
+        for flag, given in (("--rps", self.rps), ("--duration", self.duration), ("--total", self.total)):
+            if given is not None:
+                raise PlanError(f"--stages says how fast and how long, {flag} too: leave one out")
+        whole = stages.length(asked)
+        if self.warmup is not None and self.warmup >= whole:
+            raise PlanError(
+                f"--warmup is the first part of --stages, which take {whole / 1e9:g} s: nothing is left then"
+            )
+
+    @property
+    def open(self) -> bool:
+        """Whether calls fall due by the clock, whatever is in flight."""
+        return self.rps is not None or self.stages is not None
+
+    @property
+    def length(self) -> int | None:
+        """How long it makes calls after the warm-up (ns), where time limits that."""
+        return self.duration if self.stages is None else stages.length(self.stages) - (self.warmup or 0)
 
     @property
     def limits(self) -> tuple[int | None, int | None]:
@@ -90,5 +131,18 @@ class Plan:
                 value = "per-call"
             elif field.name == "metadata":
                 value = [f"{key}:..." for key, _ in value]
+            elif field.name == "stages":
+                value = stages.write(value)
+            elif field.name == "threshold":
+                value = [str(one) for one in value]
             content[field.name] = value
         return content
+
+
+def check_thresholds(thresholds: Sequence[Threshold], *, is_open: bool) -> None:
+    """Raise PlanError where one is about a target rate and the load has none."""
+    for one in thresholds:
+        if one.of_target and not is_open:
+            raise PlanError(
+                f"--threshold {one} needs open load (--rps, --stages): closed load has no rate to aim for"
+            )

@@ -25,7 +25,7 @@ class Progress:
         self._counts: Callable[[], Counts] | None = None
         self._bar: RichProgress | None = None
         self._task = TaskID(0)
-        self._duration: int | None = None
+        self._length: int | None = None
         self._next_line = 0.0
 
     def say(self, text: str) -> None:
@@ -37,7 +37,7 @@ class Progress:
     def start(self, plan: Plan, pacing: str, counts: Callable[[], Counts]) -> None:
         """Say that the load begins; `counts` tells how far it is."""
         self._counts = counts
-        self._duration = plan.duration
+        self._length = None if plan.length is None else plan.length + (plan.warmup or 0)
         policy = plan.lb_policy if plan.connections else "a connection for every call"
         self.say(f"calling {plan.target} ({pacing}, {policy}, discovery {plan.discovery})")
         self._next_line = time.monotonic() + LINE_EVERY
@@ -80,8 +80,8 @@ class Progress:
         shares = [0.0]
         if counts.expected:
             shares.append(counts.due / counts.expected)
-        if self._duration:
-            shares.append(counts.at / self._duration)
+        if self._length:
+            shares.append(counts.at / self._length)
         return min(1.0, max(shares))
 
 
@@ -89,4 +89,5 @@ def _state(counts: Counts) -> str:
     text = f"{counts.sent} sent, {counts.ok} ok, {counts.failed} failed, {counts.in_flight} in flight"
     backends = len(counts.backends)
     dropped = f", {counts.dropped} dropped" if counts.dropped else ""
-    return f"{text}{dropped}, {backends} backend{'s' if backends != 1 else ''}"
+    warmup = "warm-up, " if counts.warming_up else ""
+    return f"{warmup}{text}{dropped}, {backends} backend{'s' if backends != 1 else ''}"

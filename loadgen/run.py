@@ -5,14 +5,13 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from loadgen import attribution, readiness
+from loadgen import attribution, load, readiness
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.channels import Options
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import LoadgenError, PlanError, ResolutionError
 from loadgen.ledger import Ledger
-from loadgen.pacing import Closed, Constant, Pacer
 from loadgen.plan import DEFAULT_POLL_INTERVAL, Plan
 from loadgen.progress import Progress
 from loadgen.recorder import Recorder
@@ -22,25 +21,6 @@ from loadgen.snapshot import snapshot
 from loadgen.target import Target, Uri
 
 Together = Callable[[], Awaitable[list[int]]]
-
-MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
-
-
-def pacer_of(plan: Plan, shard: Shard = WHOLE) -> Pacer:
-    """Return the pacer for a shard's part of the plan's load; raises PlanError where that is no call."""
-    total, duration = plan.limits
-    if plan.rps is not None:
-        pacer = Constant(plan.rps, total=total, duration=duration, shard=shard)
-        if pacer.expected() == 0:
-            raise PlanError(f"the load has fewer calls than shards ({shard.count}): each needs one")
-        return pacer
-    concurrency = plan.concurrency or 1
-    for flag, whole in (("--total", total), ("--concurrency", concurrency)):
-        if whole is not None and whole < shard.count:
-            raise PlanError(f"{flag} {whole} is less than there are shards ({shard.count}): each needs one")
-    if total is not None:
-        concurrency = min(concurrency, total)
-    return Closed(concurrency, total=total, duration=duration, pause=plan.interval or 0, shard=shard)
 
 
 def discovery_of(plan: Plan, uri: Uri) -> Discovery:
@@ -59,19 +39,19 @@ class Run:
 
     def __init__(self, plan: Plan, shard: Shard = WHOLE, together: Together | None = None) -> None:
         """`together` waits for the other shards to be ready, and returns which of them did not come."""
-        self.plan = plan
+        self.plan = plan = load.settled(plan, shard)
         self.shard = shard
         self._together = together
         uri = Uri.parse(plan.target)
         self._target = Target(uri, metadata=plan.metadata)
         self._discovery = discovery_of(plan, uri)
         self._recorder = Recorder()
-        pacer = pacer_of(plan, shard)
-        in_flight = plan.max_in_flight or MAX_IN_FLIGHT
-        if plan.rps is None:
-            in_flight = plan.concurrency or 1
-        in_flight = max(1, shard.share(in_flight))
-        self._ledger = Ledger(pacer, self._recorder, max_in_flight=in_flight)
+        self._ledger = Ledger(
+            load.pacer_of(plan, shard),
+            self._recorder,
+            max_in_flight=load.in_flight_of(plan, shard),
+            warmup=plan.warmup or 0,
+        )
         self._engine: Engine = GrpcEngine(
             self._ledger,
             self._target,

@@ -1,6 +1,7 @@
 """Makes a result of what ledger, recorder and engine hold; during a run or after it."""
 
 import platform
+from dataclasses import replace
 
 import grpc
 
@@ -68,6 +69,7 @@ def snapshot(
             connections=connections.made,
             connections_lost=connections.lost,
         ),
+        warmup=None if plan.warmup is None else replace(ledger.warmup),
     )
 
 

@@ -18,10 +18,11 @@ from types import FrameType
 from loadgen import barrier, eventloop, merging
 from loadgen.errors import LoadgenError
 from loadgen.ledger import Counts
+from loadgen.load import pacer_of
 from loadgen.plan import Plan
 from loadgen.progress import Progress
 from loadgen.result import Result
-from loadgen.run import Run, pacer_of
+from loadgen.run import Run
 from loadgen.shard import Shard
 
 TELL_EVERY = 0.2  # seconds between a worker's counts

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from loadgen import merging, resultfile, summary
-from loadgen.errors import LoadgenError
+from loadgen import merging, resultfile, summary, thresholds
+from loadgen.errors import CrossedError, LoadgenError
 from loadgen.report import text
 from loadgen.result import Result
 
@@ -18,7 +18,8 @@ from loadgen.result import Result
 def merge(results: tuple[Path, ...], output: Path | None) -> None:
     """Report result files of shards that ran together as one: counts, percentiles and timeline are exact.
 
-    They must be of the same plan, such as those of `loadgen run --shard 0/2` and `--shard 1/2`.
+    They must be of the same plan, such as those of `loadgen run --shard 0/2` and `--shard 1/2`. Its
+    thresholds are judged on all together: exit code 99 where one is crossed, 1 where a shard is missing.
     """
     file = None if output is None else resultfile.ResultFile(output)
     try:
@@ -31,12 +32,18 @@ def merge(results: tuple[Path, ...], output: Path | None) -> None:
                 f" {(last.started - first.started - first.duration) / 1e9:.1f} s before shard"
                 f" {last.index}/{last.count} began"
             )
+        checks = thresholds.judge(merged)
         if file is not None:
-            file.write(merged.to_json(summary.of(merged)))
+            file.write(merged.to_json(summary.of(merged, checks)))
     finally:
         if file is not None:
             file.discard()
-    click.echo(text.render(merged))
+    click.echo(text.render(merged, checks))
+    if merged.plan.get("threshold") and not checks:
+        missing = ", ".join(map(str, merged.missing()))
+        raise LoadgenError(f"the thresholds cannot be judged: shard {missing} is missing")
+    if thresholds.passed(checks) is False:
+        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
 
 
 def _all(paths: tuple[Path, ...]) -> Result:

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from loadgen import barrier, eventloop, logged, planfile, summary, termination
-from loadgen.errors import LoadgenError
-from loadgen.parameters import Connections, Duration, Endpoint, Metadata, Rate, Share
-from loadgen.plan import DISCOVERIES, POLICIES, Plan
+from loadgen import barrier, eventloop, load, logged, planfile, summary, termination, thresholds
+from loadgen.errors import CrossedError, LoadgenError
+from loadgen.parameters import Connections, Duration, Endpoint, Metadata, Rate, Share, Stages, Threshold
+from loadgen.plan import ARRIVALS, DISCOVERIES, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
@@ -51,6 +51,28 @@ from loadgen.workers import Workers
     "--rps",
     type=Rate(),
     help="Open load: calls per second, whatever is in flight; latency counts from when a call was due.",
+)
+@click.option(
+    "--arrival",
+    type=click.Choice(ARRIVALS),
+    help="Open load: evenly, or by chance as calls of many independent users come. [default: constant]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**53 - 1),
+    help="--arrival poisson: the same seed gives the same times. [default: another for each run]",
+)
+@click.option(
+    "--stages",
+    type=Stages(),
+    help="Open load whose rate changes: DURATION:RATE ramps to a rate, from 0 at first; DURATION@RATE steps"
+    " to it. In place of --rps, -n and -z.",
+)
+@click.option(
+    "--warmup",
+    type=Duration(),
+    help="Make the load for so long before -n and -z begin, or take it as the first part of --stages: its"
+    " calls are in no figure.",
 )
 @click.option(
     "--max-in-flight",
@@ -130,6 +152,13 @@ from loadgen.workers import Workers
     help="Where a reply says which backend it is from.",
 )
 @click.option(
+    "--threshold",
+    type=Threshold(),
+    multiple=True,
+    help="What must hold, such as 'p99<50ms', 'each.p99<50ms', 'error_rate<0.1%', 'rate>=0.99*target'; may be"
+    " given several times. Exit code 99 where one is crossed.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 256),
     default=1,
@@ -183,17 +212,20 @@ def run(
     \b
     Closed load:  loadgen run server:9090 -c 50 -n 10000
     Open load:    loadgen run server:9090 --rps 200 -z 1m
+    Stages:       loadgen run server:9090 --stages 30s:100,1m:500,10s:0 --threshold 'p99<50ms'
     Even spread:  loadgen run dns:///server-headless:9090 --lb-policy round_robin
 
     Every option can also come from the environment (LOADGEN_RUN_RPS=200) or a plan file.
-    Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage.
+    Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage; 99 a threshold was crossed.
     """
     plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
-    todo = _load(plan, Shard(*shard), start_together, workers, Progress(quiet=quiet))
+    whom = Shard(*shard)
+    todo = _load(load.settled(plan, whom), whom, start_together, workers, Progress(quiet=quiet))
     file = None if output is None or str(output) == "-" else ResultFile(output)
     try:
         result, wrong = todo()
-        content = result.to_json(summary.of(result))
+        checks = thresholds.judge(result)
+        content = result.to_json(summary.of(result, checks))
         if file is not None:
             file.write(content)
     finally:
@@ -202,7 +234,7 @@ def run(
     if str(output) == "-":
         json.dump(content, sys.stdout, indent=1)
         click.echo()
-    click.echo(text.render(result), err=str(output) == "-")
+    click.echo(text.render(result, checks), err=str(output) == "-")
     if log_result:
         for line in logged.lines(content):
             click.echo(line)
@@ -211,6 +243,8 @@ def run(
     _check(result)
     if wrong:
         raise LoadgenError("; ".join(wrong))
+    if thresholds.passed(checks) is False:
+        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
     ctx.exit(0)
 
 
@@ -242,4 +276,6 @@ def _check(result: Result) -> None:
             f" ({worst.message or 'no message'})"
         )
     if not result.totals.sent:
-        raise LoadgenError("no call was made")
+        raise LoadgenError(
+            "no call was made" if result.warmup is None else "no call was made after the warm-up"
+        )

@@ -44,6 +44,13 @@ SCHEMA = [
     (["loadgen.config.duration=1min"], "at '/loadgen/config/duration': '1min' does not match pattern"),
     (["loadgen.config.concurrency=0"], "at '/loadgen/config/concurrency': minimum"),
     (["loadgen.config.rps=0"], "at '/loadgen/config/rps': exclusiveMinimum"),
+    (["loadgen.config.arrival=bursty"], "at '/loadgen/config/arrival': value must be one of"),
+    (["loadgen.config.seed=-1"], "at '/loadgen/config/seed': minimum: got -1, want 0"),
+    (["loadgen.config.stages=30s"], "at '/loadgen/config/stages': '30s' does not match pattern"),
+    (["loadgen.config.stages=-1s:5"], "at '/loadgen/config/stages': '-1s:5' does not match pattern"),
+    (["loadgen.config.warmup=10"], "at '/loadgen/config/warmup': got number, want null or string"),
+    (["loadgen.config.threshold=p99<5ms"], "at '/loadgen/config/threshold': got string, want null or array"),
+    (["loadgen.config.threshold={p99=5ms}"], "at '/loadgen/config/threshold/0': 'p99=5ms' does not match"),
     (["loadgen.config.connections=none"], "at '/loadgen/config/connections': 'none' does not match"),
     (["loadgen.config.discovery=guess"], "at '/loadgen/config/discovery': value must be one of"),
     (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
@@ -52,6 +59,8 @@ SCHEMA = [
     (["loadgen.parallelism=0"], "at '/loadgen/parallelism': minimum: got 0, want 1"),
 ]
 
+CLOSED = ["loadgen.config.concurrency=null", "loadgen.config.total=null"]
+STAGES = [*CLOSED, r"loadgen.config.stages=30s:100\,1m30s@5\,500ms:0"]
 OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
 KEDA = "autoscaling.mode=keda"
 HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
@@ -161,6 +170,49 @@ CROSS = [
         [*OPEN, "loadgen.config.interval=1s"],
         "loadgen.config.rps is 5 (open load) and loadgen.config.interval is 1s",
     ),
+    (
+        [*STAGES, "loadgen.config.rps=5"],
+        "which says how fast and how long, and loadgen.config.rps is 5: set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.duration=5s"],
+        "which says how fast and how long, and loadgen.config.duration is 5s: set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.total=5"],
+        "which says how fast and how long, and loadgen.config.total is 5: set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.interval=5s"],
+        "(open load) and loadgen.config.interval is 5s (closed load): set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.warmup=120.5s"],
+        "loadgen.config.warmup is 120.5s, the first part of loadgen.config.stages, which take 30s1m30s500ms:",
+    ),
+    (
+        ["loadgen.config.arrival=poisson"],
+        "loadgen.config.arrival is poisson, which is for open load: set loadgen.config.rps or stages too.",
+    ),
+    (
+        [*OPEN, "loadgen.config.seed=0"],
+        "loadgen.config.seed is 0 but loadgen.config.arrival is not poisson",
+    ),
+    (
+        ["loadgen.config.threshold={p99<1s,rate>=0.9*target}"],
+        "loadgen.config.threshold has rate>=0.9*target, but closed load has no rate to aim for",
+    ),
+    (
+        [*STAGES, "loadgen.activeDeadlineSeconds=360"],
+        "loadgen.activeDeadlineSeconds is 360, it must be at least 361 (ready_timeout + stages + 120)",
+    ),
+    (
+        [
+            *("loadgen.config.warmup=10s", "loadgen.config.duration=1m"),
+            "loadgen.activeDeadlineSeconds=309",
+        ],
+        "it must be at least 310 (ready_timeout + warmup + duration + 120)",
+    ),
     (["loadgen.config.max_in_flight=5"], "loadgen.config.max_in_flight is 5, which is for open load"),
     (
         ["loadgen.config.poll_interval=1s"],
@@ -184,7 +236,7 @@ CROSS = [
     ),
     (
         ["loadgen.activeDeadlineSeconds=300"],
-        "loadgen.activeDeadlineSeconds is 300 but loadgen.config.duration is not",
+        "loadgen.activeDeadlineSeconds is 300 but neither loadgen.config.duration nor stages is set",
     ),
     (
         ["loadgen.activeDeadlineSeconds=329", "loadgen.config.duration=1m29.5s"],

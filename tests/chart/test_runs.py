@@ -67,6 +67,15 @@ def test_large_numbers_stay_numbers(tmp_path):
         sets("loadgen.parallelism=4"),
         sets("loadgen.config.metadata={a:b,c:d}", "loadgen.config.connections=5", "loadgen.config.cold=true"),
         sets("loadgen.config.concurrency=null", "loadgen.config.rps=0.5", "loadgen.config.max_in_flight=7"),
+        sets(
+            *("loadgen.config.concurrency=null", "loadgen.config.total=null", "loadgen.config.warmup=20s"),
+            *(r"loadgen.config.stages=30s:100\,1m30s@5.5\, 500ms:0", "loadgen.activeDeadlineSeconds=361"),
+            "loadgen.config.threshold={p99.9<=50ms,each.p99<1s,error_rate<0.1%,rate>=0.99*target,dropped==0}",
+        ),
+        sets(
+            *("loadgen.config.concurrency=null", "loadgen.config.rps=50", "loadgen.parallelism=4"),
+            *("loadgen.config.arrival=poisson", "loadgen.config.warmup=5s"),
+        ),
     ],
     ids=str,
 )
@@ -90,6 +99,18 @@ def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
     result = CliRunner().invoke(command.run, words)
     assert plans, result.output
     assert plans[0].target == manifests.plan["target"]
+
+
+POISSON = ("loadgen.config.concurrency=null", "loadgen.config.rps=50", "loadgen.config.arrival=poisson")
+
+
+def test_load_generators_that_draw_arrivals_have_one_seed():
+    """Each in a pod of its own, they could not agree on one."""
+    seed = Manifests(*sets(*POISSON, "loadgen.parallelism=4")).plan["seed"]
+    assert Manifests(*sets(*POISSON, "loadgen.parallelism=4")).plan["seed"] == seed
+    assert Manifests(*sets(*POISSON, "loadgen.parallelism=4", "runId=2")).plan["seed"] != seed
+    assert Manifests(*sets(*POISSON, "loadgen.parallelism=4", "loadgen.config.seed=0")).plan["seed"] == 0
+    assert "seed" not in Manifests(*sets(*POISSON)).plan  # one draws its own
 
 
 RUNS_AGAIN = (
@@ -161,6 +182,15 @@ def test_the_job_never_tries_again():
 def test_a_deadline_that_leaves_time_to_report():
     values = sets("loadgen.config.duration=1m30s", "loadgen.activeDeadlineSeconds=330")
     assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 330
+
+
+def test_a_deadline_of_stages_and_of_a_warm_up():
+    stages = sets("loadgen.config.concurrency=null", "loadgen.config.total=null")
+    values = [*stages, *sets("loadgen.config.stages=1m:5", "loadgen.activeDeadlineSeconds=300")]
+    assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 300
+    values = sets("loadgen.config.duration=1m", "loadgen.config.warmup=10s")
+    values += sets("loadgen.activeDeadlineSeconds=310")
+    assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 310
 
 
 def test_one_load_generator_waits_for_no_other():

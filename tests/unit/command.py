@@ -116,6 +116,11 @@ def checked(text: str) -> dict[str, Any]:
     assert sum(one["ok"] for one in every) == totals["ok"] == content["latency"]["count"]
     assert sum(one["failed"] for one in every) == totals["failed"] == content["failed_latency"]["count"]
     assert sum(one["calls"] for one in content["outcomes"]) == totals["sent"] == content["lag"]["count"]
+    warmup = content.get("warmup")
+    assert (warmup is not None) == ("warmup" in content["plan"])
+    if warmup is not None:
+        assert warmup["due"] == warmup["sent"] + warmup["dropped"]
+        assert warmup["sent"] == warmup["ok"] + warmup["failed"]
     timeline = content["timeline"]
     for what in ("sent", "failed", "dropped"):
         assert sum(timeline[what]) == totals[what]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.events import Event
-from loadgen.result import Part, Result
+from loadgen.result import Part, Result, Totals
 from loadgen.verdict import CAUSES, WARNINGS, judge
 from tests.unit.results import MS, SECOND, STARTED, THREE, TWO, evidence, histogram, replica, result
 
@@ -157,6 +157,46 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result(EVEN, plan={"rps": 100.0}, lag=histogram(*[1000] * 90, *[50 * MS] * 10)),
         ("load generator itself was late", "50 ms"),
     ),
+    "late with most calls": (
+        "client_late",
+        result(
+            EVEN,
+            plan={"stages": "10s@50"},
+            lag=histogram(*[20 * MS] * 300),
+            service=histogram(*[SECOND] * 300),
+        ),
+        ("load generator itself was late", "20 ms or more", "took up to 1000 ms once started"),
+    ),
+    "dropped by a server that is too slow": (
+        "some_dropped",
+        result(
+            EVEN,
+            dropped=30,
+            plan={"rps": 100.0, "max_in_flight": 40},
+            service=histogram(*[SECOND // 2] * 300),
+        ),
+        ("answers took 0.5 s on average, so 100 calls/s keep some 50 in flight", "server is too slow"),
+    ),
+    "dropped in a stall": (
+        "some_dropped",
+        result(
+            EVEN,
+            dropped=30,
+            plan={"rps": 100.0, "max_in_flight": 90},
+            service=histogram(*[MS] * 280, *[SECOND] * 20),
+        ),
+        ("answers took up to 1 s, and calls piled up meanwhile", "percentiles leave them out"),
+    ),
+    "dropped by a client that is late": (
+        "some_dropped",
+        result(EVEN, dropped=30, plan={"rps": 100.0}, lag=histogram(*[SECOND] * 300)),
+        ("load generator itself was late, so they came in bursts", "says nothing of the server"),
+    ),
+    "stopped in its warm-up": (
+        "nothing_succeeded",
+        result({}, warmup=Totals(5, 5, 5, 0, 0)),
+        ("No call was made after the warm-up.",),
+    ),
     "closed load on a server that stalls": (
         "closed_hides_stalls",
         result(EVEN, latency=STALLED),
@@ -222,6 +262,19 @@ SILENT: dict[str, tuple[str, Result]] = {
     "all failed": ("some_failed", result({}, failed=3)),
     "late, closed": ("client_late", result(EVEN, lag=histogram(*[50 * MS] * 300))),
     "a little late": ("client_late", result(EVEN, plan={"rps": 5.0}, lag=histogram(*[19 * MS] * 300))),
+    "late after a stall": (
+        "client_late",
+        result(
+            EVEN,
+            plan={"rps": 800.0},
+            lag=histogram(*[MS] * 290, *[120 * MS] * 10),
+            service=histogram(*[40 * MS] * 280, *[1100 * MS] * 20),
+        ),
+    ),
+    "stages on a server that stalls": (
+        "closed_hides_stalls",
+        result(EVEN, plan={"stages": "10s@50"}, latency=STALLED),
+    ),
     "open load on a server that stalls": (
         "closed_hides_stalls",
         result(EVEN, plan={"rps": 5.0}, latency=STALLED),

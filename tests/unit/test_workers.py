@@ -33,6 +33,41 @@ def test_a_worker_that_dies_is_told_and_costs_the_others_nothing() -> None:
     assert content["summary"]["shards"]["missing"] in ([0], [1])
 
 
+def test_workers_share_stages_warm_up_and_seed() -> None:
+    options = ("--stages", "300ms:200,300ms@200", "--warmup", "300ms", "--workers", "2")
+    with Replica() as replica:
+        staged = run(f"127.0.0.1:{replica.port}", *options)
+        options = ("--rps", "200", "-n", "51", "--arrival", "poisson", "--warmup", "200ms", "--workers", "2")
+        drawn = run(f"127.0.0.1:{replica.port}", *options)
+    assert (staged["warmup"]["sent"], staged["totals"]["sent"]) == (30, 60)
+    assert drawn["totals"]["sent"] == 51
+    assert drawn["pacing"] == f"Poisson{{200/s, seed {drawn['plan']['seed']}}} after 0.2 s of warm-up"
+
+
+def test_thresholds_are_judged_on_all_workers_together() -> None:
+    options = (
+        "-n",
+        "40",
+        "-c",
+        "4",
+        "--workers",
+        "2",
+        "--threshold",
+        "throughput<1",
+        "--threshold",
+        "failed==0",
+    )
+    with Replica() as replica:
+        whole = loadgen("run", f"127.0.0.1:{replica.port}", *options)
+        part = loadgen("run", f"127.0.0.1:{replica.port}", *options, "--shard", "0/2")
+    assert whole.code == 99
+    (line,) = whole.complaints
+    assert line.startswith("loadgen: error: thresholds crossed: throughput<1: ")
+    assert whole.out.count("failed==0") == 1
+    assert (part.code, part.complaints) == (0, [])
+    assert "Not judged: this is a part of the load." in part.out
+
+
 def is_worker(child: psutil.Process) -> bool:
     return "spawn_main" in " ".join(child.cmdline())
 
@@ -79,4 +114,5 @@ def test_counts_add_up() -> None:
     other = Counts(7, None, 4, 4, 0, 3, 1, frozenset("bc"))
     assert one + other == Counts(7, None, 8, 7, 1, 5, 1, frozenset("abc"))
     assert (one + other).in_flight == 1
+    assert (one + Counts(warming_up=True)).warming_up
     assert Counts() + one == one

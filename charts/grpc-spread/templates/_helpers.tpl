@@ -274,6 +274,10 @@ grpc:
 {{- if and .Values.server.enabled .Values.headless (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
 {{- $_ := set $plan "expect_backends" (.Values.replicaCount | int) -}}
 {{- end -}}
+{{- if and (eq (toString $config.arrival) "poisson") (gt (int .Values.loadgen.parallelism) 1) (not (hasKey $plan "seed")) -}}
+{{- /* load generators that make one load need one seed: another run, another one */ -}}
+{{- $_ := set $plan "seed" (list .Release.Name (include "grpc-spread.runId" .) | join "/" | adler32sum | int64) -}}
+{{- end -}}
 {{- range $key, $value := $plan }}
 {{ $key }}: {{ toJson $value }}
 {{- end }}
@@ -281,13 +285,22 @@ grpc:
 
 {{/* A duration such as 1m30s in whole seconds, rounded up. */}}
 {{- define "grpc-spread.seconds" -}}
+{{- divf (include "grpc-spread.milliseconds" .) 1000.0 | ceil | int64 -}}
+{{- end -}}
+
+{{- define "grpc-spread.milliseconds" -}}
 {{- $sum := 0.0 -}}
-{{- $size := dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001 -}}
+{{- $size := dict "h" 3600000.0 "m" 60000.0 "s" 1000.0 "ms" 1.0 "us" 0.001 "µs" 0.001 -}}
 {{- range regexFindAll "[0-9.]+[a-zµ]+" (toString .) -1 -}}
 {{- $number := regexFind "[0-9.]+" . -}}
 {{- $sum = addf $sum (mulf (float64 $number) (get $size (trimPrefix $number .) | default 0.0)) -}}
 {{- end -}}
 {{- ceil $sum | int64 -}}
+{{- end -}}
+
+{{/* How long stages such as 30s:100,1m@500 take: as a duration without the rates. */}}
+{{- define "grpc-spread.stagesLength" -}}
+{{- regexReplaceAll "[:@][^,]*,?" . "" -}}
 {{- end -}}
 
 {{- define "grpc-spread.runId" -}}
