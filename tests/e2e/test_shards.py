@@ -65,7 +65,7 @@ def test_a_shard_that_fails_leaves_three_whole_results(release: Release, tmp_pat
     (job,) = release.names("jobs")
     pod = shards(release, job)[2]["metadata"]["name"]
     calling(release, pod)
-    # more than its memory limit: the kernel ends the container, as it does where a load generator is too small
+    # more than its memory limit: the kernel ends the container, as one that is too small
     with pytest.raises(CommandError):
         release.kubectl("exec", pod, "--", "python", "-c", "b'x' * (2 << 30)")
     release.ended()
