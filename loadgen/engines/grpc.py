@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc
 
+from loadgen import handshake
 from loadgen.attribution import Attribution
 from loadgen.calls import Calls
-from loadgen.discovery import Backends
+from loadgen.discovery import Backends, resolve
 from loadgen.engines import Connections, Connectivity
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
+from loadgen.errors import ResolutionError
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
 from loadgen.target import Target
@@ -87,7 +91,8 @@ class GrpcEngine:
             await asyncio.sleep(0.005)
 
     def _retire(self, generation: Generation) -> None:
-        task = asyncio.get_running_loop().create_task(generation.retire())
+        last = partial(self._read, generation) if self._options.retry else None  # its last attempts count
+        task = asyncio.get_running_loop().create_task(generation.retire(last))
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
 
@@ -111,8 +116,22 @@ class GrpcEngine:
         failing = states[0] is grpc.ChannelConnectivity.TRANSIENT_FAILURE
         return Connectivity(None, 0, int(failing), "")
 
-    async def explain(self) -> str:
-        """Return why nothing is connected, in gRPC's words, or ""."""
+    async def explain(self, reason: str) -> str:
+        """Return why nothing is connected, or ""; where it may be for TLS that is looked into."""
+        said = await self._said()
+        found = await handshake.explain(await self._candidates(), self._options.tls)
+        return found or handshake.plain(reason or said.partition("\n")[0])[:200]
+
+    async def _candidates(self) -> Sequence[str]:
+        """Return the addresses that a channel may have tried."""
+        assert self._current is not None
+        name = self._target.uri.name
+        if self._current.backends.addresses is None and name is not None:
+            with suppress(ResolutionError):
+                return await resolve(name)
+        return self._current.backends.addresses or ()
+
+    async def _said(self) -> str:
         assert self._current is not None
         channel = self._current.connections[0].channel
         if channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
@@ -121,7 +140,7 @@ class GrpcEngine:
             probe: Callable[..., Any] = channel.unary_unary("/grpc.health.v1.Health/Check")
             await probe(b"", timeout=1)
         except grpc.aio.AioRpcError as error:
-            return _message(error)
+            return error.details() or ""
         return ""
 
     def connections(self) -> Connections:
@@ -216,6 +235,8 @@ class GrpcEngine:
         assert self._current is not None
         ledger = self._ledger
         payload, metadata = self._target.request(number)
+        if self._options.token is not None:
+            metadata = self._options.token.signed(metadata)
         backend, outcome, answers = UNATTRIBUTED, OK, 1
         sent = ledger.now()
         connection = None
@@ -231,7 +252,7 @@ class GrpcEngine:
             backend = ledger.backend(self._attribution.name(reply, found))
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
-            outcome = ledger.outcome(error.code().value[0], _message(error))
+            outcome = ledger.outcome(error.code().value[0], self._message(error))
             if self._attribution.needs_metadata:
                 found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
                 backend = ledger.backend(self._attribution.name(None, found))
@@ -262,6 +283,12 @@ class GrpcEngine:
         self._per_call += 1
         return Connection(self._current.backends.uri, self._target.method, self._options)
 
+    def _message(self, error: grpc.aio.AioRpcError) -> str:
+        text = (error.details() or "").partition("\n")[0]
+        if text.startswith("failed to connect"):  # gRPC's words, not the server's
+            text = handshake.plain(text)
+        return (self._options.token.hide(text) if self._options.token else text)[:200]
+
     def _cancelled(self, by: str) -> int:
         return self._ledger.outcome(grpc.StatusCode.CANCELLED.value[0], f"cancelled {by}")
 
@@ -280,7 +307,3 @@ class GrpcEngine:
         if len(self._calls):
             self._ledger.finish(self._calls)
             self._calls.clear()
-
-
-def _message(error: grpc.aio.AioRpcError) -> str:
-    return (error.details() or "").partition("\n")[0][:200]
