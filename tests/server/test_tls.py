@@ -244,4 +244,3 @@ def test_a_health_port_in_use_is_a_clear_error(start: Starter) -> None:
     code, line = fail("--port", port, "--health-port", port)
     assert code == 2
     assert line.endswith("--port and --health-port must differ.")
-

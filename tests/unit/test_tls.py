@@ -47,9 +47,7 @@ def at(replica: Replica, host: str = "localhost") -> str:
 class TestItWorks:
     @pytest.mark.parametrize("discovery", ["dns", "static", "poll"])
     @pytest.mark.parametrize("more", [[], ["--connections", "2"], ["--connections", "per-call"]], ids=str)
-    def test_with_each_discovery(
-        self, discovery: str, more: list[str], serve: Serve, ca: Authority
-    ) -> None:
+    def test_with_each_discovery(self, discovery: str, more: list[str], serve: Serve, ca: Authority) -> None:
         replica = serve(*ca.issue("localhost").server)
         content = run(at(replica), "--cacert", str(ca.file), "--discovery", discovery, "-n", "20", *more)
         assert content["totals"]["ok"] == 20
@@ -88,9 +86,7 @@ class TestItWorks:
         trusted = {"SSL_CERT_FILE": str(ca.file), "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(ca.file)}
         assert run(at(replica), "--tls", **trusted)["totals"]["failed"] == 0
 
-    def test_from_a_plan_file_and_the_environment(
-        self, serve: Serve, ca: Authority, tmp_path: Path
-    ) -> None:
+    def test_from_a_plan_file_and_the_environment(self, serve: Serve, ca: Authority, tmp_path: Path) -> None:
         replica = serve(*ca.issue(NAME).server)
         path = tmp_path / "plan.yaml"
         path.write_text(f"target: {at(replica)}\ncacert: {ca.file}\ntotal: 3\n")
@@ -154,9 +150,7 @@ class TestRefused:
         )
         fails(serve(*ca.issue(NAME).server), says, "--cacert", str(ca.file))
 
-    def test_an_unknown_ca(
-        self, fails: Callable, serve: Serve, ca: Authority, stranger: Authority
-    ) -> None:
+    def test_an_unknown_ca(self, fails: Callable, serve: Serve, ca: Authority, stranger: Authority) -> None:
         says = "the server's certificate is from an unknown CA; give that CA's certificate with --cacert"
         fails(serve(*stranger.issue("localhost").server), says, "--cacert", str(ca.file))
 
