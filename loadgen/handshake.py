@@ -5,6 +5,7 @@ to find out more, such as the names in a certificate.
 """
 
 import asyncio
+import os
 import re
 import ssl
 from collections.abc import Sequence
@@ -117,6 +118,12 @@ async def _once_secured(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         writer.transport.abort()
 
 
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in {LIMIT:g} s"
+    return str(error) if isinstance(error, ssl.SSLError) or error.errno is None else os.strerror(error.errno)
+
+
 def _known(error: Exception) -> str | None:
     meaning = plain(str(error))
     return meaning if cure(meaning) else None
@@ -191,7 +198,7 @@ async def shown(address: str, tls: Tls) -> tuple[str, list[str]]:
             if why in {EXPIRED, EARLY}:
                 break
         except (ssl.SSLError, OSError) as error:
-            why = plain(str(error))
+            why = _known(error) or _reason(error)
             break
         else:
             return pem, names

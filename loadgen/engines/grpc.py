@@ -2,21 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import grpc
 
-from loadgen import handshake
 from loadgen.attribution import Attribution
 from loadgen.calls import Calls
-from loadgen.discovery import Backends, resolve
-from loadgen.engines import Connections, Connectivity
+from loadgen.discovery import Backends
+from loadgen.engines import Connections, Connectivity, failure
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
-from loadgen.errors import ResolutionError
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
 from loadgen.target import Target
@@ -118,30 +114,9 @@ class GrpcEngine:
 
     async def explain(self, reason: str) -> str:
         """Return why nothing is connected, or ""; where it may be for TLS that is looked into."""
-        said = await self._said()
-        found = await handshake.explain(await self._candidates(), self._options.tls)
-        return found or handshake.plain(reason or said.partition("\n")[0])[:200]
-
-    async def _candidates(self) -> Sequence[str]:
-        """Return the addresses that a channel may have tried."""
         assert self._current is not None
-        name = self._target.uri.name
-        if self._current.backends.addresses is None and name is not None:
-            with suppress(ResolutionError):
-                return await resolve(name)
-        return self._current.backends.addresses or ()
-
-    async def _said(self) -> str:
-        assert self._current is not None
-        channel = self._current.connections[0].channel
-        if channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            return ""
-        try:  # on a channel that cannot connect a call fails at once and says why
-            probe: Callable[..., Any] = channel.unary_unary("/grpc.health.v1.Health/Check")
-            await probe(b"", timeout=1)
-        except grpc.aio.AioRpcError as error:
-            return error.details() or ""
-        return ""
+        channel, backends = self._current.connections[0].channel, self._current.backends
+        return await failure.explain(channel, backends, self._target.uri, self._options.tls, reason)
 
     def connections(self) -> Connections:
         """Read once more and sum up."""
@@ -252,7 +227,7 @@ class GrpcEngine:
             backend = ledger.backend(self._attribution.name(reply, found))
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
-            outcome = ledger.outcome(error.code().value[0], self._message(error))
+            outcome = ledger.outcome(error.code().value[0], failure.message(error, self._options.token))
             if self._attribution.needs_metadata:
                 found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
                 backend = ledger.backend(self._attribution.name(None, found))
@@ -282,12 +257,6 @@ class GrpcEngine:
             return self._current.pick()
         self._per_call += 1
         return Connection(self._current.backends.uri, self._target.method, self._options)
-
-    def _message(self, error: grpc.aio.AioRpcError) -> str:
-        text = (error.details() or "").partition("\n")[0]
-        if text.startswith("failed to connect"):  # gRPC's words, not the server's
-            text = handshake.plain(text)
-        return (self._options.token.hide(text) if self._options.token else text)[:200]
 
     def _cancelled(self, by: str) -> int:
         return self._ledger.outcome(grpc.StatusCode.CANCELLED.value[0], f"cancelled {by}")

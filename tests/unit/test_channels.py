@@ -148,12 +148,15 @@ class TestKeepalive:
 async def bare() -> AsyncIterator[tuple[str, bytearray]]:
     """A server that says it speaks HTTP/2 and keeps all that it hears."""
     heard = bytearray()
+    ended = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))  # SETTINGS (RFC 9113, 6.5)
         while piece := await reader.read(4096):
             heard.extend(piece)
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     async with server:

@@ -121,6 +121,15 @@ class TestUnverified:
         ended = loadgen("run", at(replica), "--insecure-skip-verify", *SOON)
         check_refused(ended, 1, "the server's certificate has expired; renew it")
 
+    def test_nobody_is_there(self) -> None:
+        ended = loadgen("run", "127.0.0.1:1", "--insecure-skip-verify", *SOON)
+        check_refused(ended, 1, "127.0.0.1:1: Connection refused")
+
+    def test_one_of_several_is_not_there(self, serve: Serve, stranger: Authority) -> None:
+        replica = serve(*stranger.issue(NAME).server)
+        target = f"ipv4:127.0.0.1:1,127.0.0.1:{replica.port}"
+        assert run(target, "--insecure-skip-verify", "-n", "5")["totals"]["ok"] == 5
+
     def test_there_must_be_an_address_to_ask(self) -> None:
         ended = loadgen("run", "unix:/nowhere", "--insecure-skip-verify")
         check_refused(ended, 2, "--insecure-skip-verify needs a target with a host name or IPs")
