@@ -47,7 +47,8 @@ def _tls(plan: Plan, uri: Uri) -> Tls:
     roots = credentials.system_roots() if plan.cacert is None else credentials.roots(plan.cacert)
     authority = None
     if uri.name is not None:  # channels of discovery static and poll are given its addresses
-        authority = f"{uri.name.host}:{uri.name.port}"
+        # a name's final dot is for DNS alone: certificates and SNI have none (RFC 6066, 3)
+        authority = f"{uri.name.host.rstrip('.')}:{uri.name.port}"
     elif len(uri.literal) == 1:
         authority = uri.literal[0]
     return Tls(

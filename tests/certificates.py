@@ -56,3 +56,31 @@ class Authority:
         files.certificate.write_bytes(b"".join(one.bytes() for one in made.cert_chain_pems))
         made.private_key_pem.write_to_path(files.key)
         return files
+
+
+class Secret:
+    """A directory as Kubernetes mounts a Secret: files are symlinks through `..data`, which is swapped."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._number = 0
+        directory.mkdir()
+        for name in ("tls.crt", "tls.key"):
+            (directory / name).symlink_to(f"..data/{name}")
+
+    def write(self, files: Files) -> None:
+        self._number += 1
+        made = self._directory / f"..{self._number}"
+        made.mkdir()
+        (made / "tls.crt").write_bytes(files.certificate.read_bytes())
+        (made / "tls.key").write_bytes(files.key.read_bytes())
+        link = self._directory / "..data_tmp"
+        link.symlink_to(made.name)
+        link.rename(self._directory / "..data")
+
+    @property
+    def options(self) -> list[str]:
+        return [
+            *("--tls-cert", str(self._directory / "tls.crt")),
+            *("--tls-key", str(self._directory / "tls.key")),
+        ]

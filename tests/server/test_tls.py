@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from service_proto.service_pb2 import Req, Res
-from tests.certificates import Authority
+from tests.certificates import Authority, Files, Secret
 from tests.server.replica import PATIENCE, Replica, Starter, fail
 
 NAME = "replica.test"
@@ -114,34 +114,6 @@ def test_a_health_port_needs_no_tls(start: Starter) -> None:
     assert "tls" not in replica.serving
 
 
-class Secret:
-    """A directory as Kubernetes mounts a Secret: files are symlinks through `..data`, which is swapped."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._number = 0
-        directory.mkdir()
-        for name in ("tls.crt", "tls.key"):
-            (directory / name).symlink_to(f"..data/{name}")
-
-    def write(self, certificate: bytes, key: bytes) -> None:
-        self._number += 1
-        made = self._directory / f"..{self._number}"
-        made.mkdir()
-        (made / "tls.crt").write_bytes(certificate)
-        (made / "tls.key").write_bytes(key)
-        link = self._directory / "..data_tmp"
-        link.symlink_to(made.name)
-        link.rename(self._directory / "..data")
-
-    @property
-    def options(self) -> list[str]:
-        return [
-            *("--tls-cert", str(self._directory / "tls.crt")),
-            *("--tls-key", str(self._directory / "tls.key")),
-        ]
-
-
 def shown(replica: Replica) -> str:
     """Return the certificate that a new connection gets."""
     return ssl.get_server_certificate(("127.0.0.1", replica.port)).strip()
@@ -151,7 +123,7 @@ def test_a_new_certificate_is_taken_up_and_no_call_fails(start: Starter, tmp_pat
     old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
     secret = Secret(tmp_path / "secret")
     first = old.issue(NAME, to="first")
-    secret.write(first.certificate.read_bytes(), first.key.read_bytes())
+    secret.write(first)
     replica = start(*secret.options)
     credentials = grpc.ssl_channel_credentials(old.pem + new.pem)
     answers: list[str] = []
@@ -174,15 +146,17 @@ def test_a_new_certificate_is_taken_up_and_no_call_fails(start: Starter, tmp_pat
         assert shown(replica) == first.certificate.read_text().strip()
         second = new.issue(NAME, to="second")
         # the certificate alone, then damaged: half of a rotation must change nothing
-        secret.write(second.certificate.read_bytes(), first.key.read_bytes())
+        secret.write(Files(second.certificate, first.key))
         assert shown(replica) == first.certificate.read_text().strip()
         line = replica.line()
         assert (line["event"], line["level"]) == ("certificate not renewed", "warning")
         assert line["reason"].endswith("do not belong together.")
-        secret.write(second.certificate.read_bytes()[:200], second.key.read_bytes())
+        damaged = tmp_path / "damaged.crt"
+        damaged.write_bytes(second.certificate.read_bytes()[:200])
+        secret.write(Files(damaged, second.key))
         assert shown(replica) == first.certificate.read_text().strip()
         assert replica.line()["reason"].endswith("not valid PEM.")
-        secret.write(second.certificate.read_bytes(), second.key.read_bytes())
+        secret.write(second)
         assert shown(replica) == second.certificate.read_text().strip()
         assert replica.line()["event"] == "certificate renewed"
         assert get(replica.port, grpc.ssl_channel_credentials(new.pem)) == replica.serving["id"]

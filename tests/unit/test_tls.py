@@ -1,5 +1,6 @@
 """`loadgen run` over TLS, against real servers with certificates of all sorts."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.dns import DnsServer
+from lab.zone import Zone
 from tests.certificates import Authority, Files
 from tests.server.replica import Replica
 from tests.unit.command import loadgen, run
@@ -57,6 +60,17 @@ class TestItWorks:
         policy = ("--lb-policy", "round_robin", "--health-check", "--expect-backends", "1")
         content = run(at(replica), "--cacert", str(ca.file), *policy, "--discovery", "poll")
         assert content["totals"]["ok"] == 200
+
+    @pytest.mark.parametrize("discovery", ["dns", "static"])
+    async def test_a_name_with_a_final_dot(self, discovery: str, serve: Serve, ca: Authority) -> None:
+        name = "service.cluster.local"
+        replica = serve(*ca.issue(name).server)
+        async with DnsServer(Zone("cluster.local")) as dns:
+            dns.zone.set(name, ["127.0.0.1"])
+            target = f"dns://127.0.0.1:{dns.port}/{name}.:{replica.port}"
+            for options in (["--cacert", str(ca.file)], ["--insecure-skip-verify"]):
+                content = await asyncio.to_thread(run, target, *options, "--discovery", discovery)
+                assert content["totals"]["failed"] == 0
 
     def test_an_address_that_is_in_the_certificate(self, serve: Serve, ca: Authority) -> None:
         replica = serve(*ca.issue("127.0.0.1").server)
