@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from loadgen import calls as columns
 from loadgen.calls import Calls
@@ -14,6 +14,42 @@ from loadgen.recorder import OK, UNATTRIBUTED, Recorder
 BACKENDS = 1000
 MESSAGES = 200
 EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How far a run is, or several together."""
+
+    at: int = 0
+    """ns since the start."""
+    expected: int | None = 0
+    """Calls that will fall due in all; None where only time limits them."""
+    due: int = 0
+    sent: int = 0
+    dropped: int = 0
+    ok: int = 0
+    failed: int = 0
+    backends: frozenset[str] = frozenset()
+    """The names of those that answered."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were sent and have not ended."""
+        return self.sent - self.ok - self.failed
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Return the counts of both."""
+        known = self.expected is not None and other.expected is not None
+        return Counts(
+            max(self.at, other.at),
+            self.expected + other.expected if known else None,  # type: ignore[operator]
+            self.due + other.due,
+            self.sent + other.sent,
+            self.dropped + other.dropped,
+            self.ok + other.ok,
+            self.failed + other.failed,
+            self.backends | other.backends,
+        )
 
 
 def _ignore() -> None:
@@ -76,6 +112,19 @@ class Ledger:
     def in_flight(self) -> int:
         """Calls that were taken and have not ended."""
         return self.sent - self.ok - self.failed
+
+    def counts(self) -> Counts:
+        """Return how far the run is."""
+        return Counts(
+            self.now(),
+            self.pacer.expected(),
+            self.due,
+            self.sent,
+            self.dropped,
+            self.ok,
+            self.failed,
+            frozenset(filter(None, self.backends)),
+        )
 
     @property
     def over(self) -> bool:

@@ -69,6 +69,8 @@ class Part:
     """Of all shards, whether their calls are in the result or not."""
     started: int
     """Wall-clock time of its start, ns since the Unix epoch."""
+    duration: int
+    """From then until its last call ended, in ns."""
 
 
 @dataclass(slots=True)
@@ -170,6 +172,11 @@ class Result:
         """Return the time from the first shard's start to the last one's."""
         return max(shard.started for shard in self.shards) - self.started
 
+    def apart(self) -> bool:
+        """Return whether there is no moment at which all shards ran."""
+        ended = min(shard.started + shard.duration for shard in self.shards)
+        return ended < max(shard.started for shard in self.shards)
+
     def rate(self) -> float:
         """Return calls sent per second of the run."""
         return self.totals.sent * 1e9 / self.duration if self.duration else 0.0
@@ -187,7 +194,12 @@ class Result:
             "plan": self.plan,
             "pacing": self.pacing,
             "shards": [
-                {"index": shard.index, "count": shard.count, "started_ns": shard.started}
+                {
+                    "index": shard.index,
+                    "count": shard.count,
+                    "started_ns": shard.started,
+                    "duration_ns": shard.duration,
+                }
                 for shard in self.shards
             ],
             "started": datetime.fromtimestamp(self.started / 1e9, UTC).isoformat(),
@@ -253,7 +265,10 @@ class Result:
             plan=content["plan"],
             pacing=content["pacing"],
             versions=content["versions"],
-            shards=[Part(shard["index"], shard["count"], shard["started_ns"]) for shard in content["shards"]],
+            shards=[
+                Part(shard["index"], shard["count"], shard["started_ns"], shard["duration_ns"])
+                for shard in content["shards"]
+            ],
             started=content["started_ns"],
             duration=content["duration_ns"],
             partial=content["partial"],

@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from loadgen import attribution, barrier, readiness
+from loadgen import attribution, readiness
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.grpc import GrpcEngine
@@ -20,6 +21,8 @@ from loadgen.result import Result
 from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
 from loadgen.target import Target, Uri
+
+Together = Callable[[], Awaitable[list[int]]]
 
 MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
 
@@ -55,8 +58,8 @@ def discovery_of(plan: Plan, uri: Uri) -> Discovery:
 class Run:
     """A run of a shard's part of a plan. Making it checks the plan: errors come before any load."""
 
-    def __init__(self, plan: Plan, shard: Shard = WHOLE, together: tuple[str, int] | None = None) -> None:
-        """`together`: host and port at which shard 0 waits for the others; None: each starts by itself."""
+    def __init__(self, plan: Plan, shard: Shard = WHOLE, together: Together | None = None) -> None:
+        """`together` waits for the other shards to be ready, and returns which of them did not come."""
         self.plan = plan
         self.shard = shard
         self._together = together
@@ -136,17 +139,17 @@ class Run:
     async def _start_together(self, progress: Progress) -> list[int]:
         if self._together is None:
             return []
-        absent = await barrier.wait(self.shard, *self._together)
+        absent = await self._together()
         if absent:
             names = ", ".join(str(index) for index in absent)
-            progress.say(f"shard {names} did not come in {barrier.LIMIT:g} s: starting without it")
+            progress.say(f"shard {names} did not come: starting without it")
         return absent
 
     async def _load(self, backends: Backends, absent: list[int], progress: Progress) -> None:
         self._ledger.start()
         for index in absent:
             self._ledger.event("shard.absent", shard=index)
-        progress.start(self._ledger, self.plan)
+        progress.start(self.plan, str(self._ledger.pacer), self._ledger.counts)
         followers = [
             asyncio.create_task(self._follow(backends)),
             asyncio.create_task(progress.run()),

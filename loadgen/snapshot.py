@@ -41,7 +41,7 @@ def snapshot(
             "grpc": grpc.__version__,
             "python": platform.python_version(),
         },
-        shards=[Part(shard.index, shard.count, recorder.started)],
+        shards=[Part(shard.index, shard.count, recorder.started, recorder.last_done)],
         started=recorder.started,
         duration=recorder.last_done,
         partial=None if ledger.stopped is None else f"stopped by {ledger.stopped}",

@@ -367,6 +367,8 @@ def shards_apart(result: Result) -> str | None:
     """Shards began at different times."""
     if result.skew() <= SKEW:
         return None
+    if result.apart():
+        return "The shards did not run at the same time: together they were not the load that was asked for."
     return (
         f"The shards started {result.skew() / SECOND:.2f} s apart: at both ends of the run the load was less"
         " than was asked for."

@@ -2,13 +2,14 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loadgen import eventloop, logged, planfile, summary, termination
+from loadgen import barrier, eventloop, logged, planfile, summary, termination
 from loadgen.errors import LoadgenError
 from loadgen.parameters import Codes, Connections, Duration, Endpoint, Metadata, Rate, Share
 from loadgen.plan import COMPRESSIONS, DISCOVERIES, POLICIES, Plan
@@ -18,6 +19,7 @@ from loadgen.result import Result
 from loadgen.resultfile import ResultFile
 from loadgen.run import Run
 from loadgen.shard import Shard
+from loadgen.workers import Workers
 
 
 @click.command()
@@ -167,6 +169,13 @@ from loadgen.shard import Shard
 )
 @click.option("--retry-codes", type=Codes(), help="Status codes to repeat calls for. [default: UNAVAILABLE]")
 @click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that make the load together, each a part of it, with connections of its own.",
+)
+@click.option(
     "--shard",
     type=Share(),
     default="0/1",
@@ -199,6 +208,7 @@ from loadgen.shard import Shard
 def run(
     ctx: click.Context,
     /,
+    workers: int,
     shard: tuple[int, int],
     start_together: tuple[str, int] | None,
     output: Path | None,
@@ -218,14 +228,10 @@ def run(
     Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage.
     """
     plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
-    todo = Run(plan, Shard(*shard), start_together)
+    todo = _load(plan, Shard(*shard), start_together, workers, Progress(quiet=quiet))
     file = None if output is None or str(output) == "-" else ResultFile(output)
     try:
-        loop = eventloop.new()
-        try:
-            result = loop.run_until_complete(todo.execute(Progress(quiet=quiet)))
-        finally:
-            loop.close()
+        result, wrong = todo()
         content = result.to_json(summary.of(result))
         if file is not None:
             file.write(content)
@@ -242,7 +248,29 @@ def run(
     if termination_log is not None:
         termination.write(termination_log, termination.message(result, content["summary"]))
     _check(result)
+    if wrong:
+        raise LoadgenError("; ".join(wrong))
     ctx.exit(0)
+
+
+def _load(
+    plan: Plan, shard: Shard, meeting: tuple[str, int] | None, workers: int, progress: Progress
+) -> Callable[[], tuple[Result, list[str]]]:
+    """Check the plan, and return what makes the load: it gives the result, and what was lost of it."""
+    if workers > 1:
+        several = Workers(plan, shard, meeting, workers, progress)
+        return several.run
+    together = None if meeting is None else lambda: barrier.wait(shard, *meeting)
+    todo = Run(plan, shard, together)
+
+    def alone() -> tuple[Result, list[str]]:
+        loop = eventloop.new()
+        try:
+            return loop.run_until_complete(todo.execute(progress)), []
+        finally:
+            loop.close()
+
+    return alone
 
 
 def _check(result: Result) -> None:

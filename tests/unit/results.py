@@ -51,7 +51,7 @@ def result(  # a test names what matters to it
     partial: str | None = None,
     duration: int = 10 * SECOND,
     unattributed_ok: int = 0,
-    shards: Sequence[Part] = (Part(0, 1, STARTED),),
+    shards: Sequence[Part] = (Part(0, 1, STARTED, 10 * SECOND),),
     replicas: Sequence[Replica] | None = None,
     evidence: Evidence = evidence(),  # noqa: B008
 ) -> Result:

@@ -14,11 +14,11 @@ import pytest
 from loadgen import summary
 from loadgen.cli import main
 from loadgen.report import text
-from loadgen.result import schema
+from loadgen.result import Part, Result, schema
 from loadgen.resultfile import ResultFile
 from tests.server.replica import Replica
 from tests.unit.command import Ended, checked, environment, loadgen, run
-from tests.unit.results import result
+from tests.unit.results import MS, SECOND, STARTED, result
 from tests.unit.service import Service
 
 TARGET = "127.0.0.1:1"  # never called
@@ -323,10 +323,13 @@ def write(path: Path, calls: dict[str, int]) -> str:
 class TestReport:
     def test_several(self, tmp_path: Path, command: Command) -> None:
         one, two = tmp_path / "one.json", tmp_path / "two.json"
-        first, second = write(one, {"a": 3}), write(two, {"b": 4})
+        first, _ = write(one, {"a": 3}), write(two, {"a": 4, "b": 4})
         assert command("report", str(one)) == Ended(0, f"{first}\n", "")
         ended = command("report", str(one), str(two))
-        assert ended.out == f"== {one} ==\n\n{first}\n\n== {two} ==\n\n{second}\n"
+        rows = {line[:12].strip(): line[12:].split() for line in ended.out.splitlines()}
+        assert rows["sent"] == ["3", "8", "(+166.7%)"]
+        assert rows["backends"] == ["1", "2", "(+100.0%)"]
+        assert rows["p99"][-1] == "(=)"
 
     def test_a_bad_one_is_found_before_anything_is_printed(self, tmp_path: Path, command: Command) -> None:
         good, bad = tmp_path / "good.json", tmp_path / "bad.json"
@@ -345,6 +348,42 @@ class TestReport:
 
     def test_none(self, tmp_path: Path, command: Command) -> None:
         check_refused(command("report", str(tmp_path / "r.json")), 1, "No such file or directory")
+
+
+class TestMerge:
+    def write(self, folder: Path, *parts: Result) -> list[str]:
+        paths = [folder / f"{number}.json" for number in range(len(parts))]
+        for path, one in zip(paths, parts, strict=True):
+            ResultFile(path).write(one.to_json(summary.of(one)))
+        return [str(path) for path in paths]
+
+    def test_shards_are_one_result(self, tmp_path: Path, command: Command) -> None:
+        parts = [result({"a": 3, "b": 3}, shards=[Part(i, 2, STARTED + i * MS, SECOND)]) for i in (0, 1)]
+        files, merged = self.write(tmp_path, *parts), tmp_path / "merged.json"
+        ended = command("merge", *files, "-o", str(merged))
+        assert ended.code == 0, ended.err
+        assert "Shards:      2 of 2, started within 1.00 ms" in ended.out
+        assert command("report", str(merged)).out == ended.out
+        assert checked(merged.read_text())["totals"]["sent"] == 12
+
+    def test_one_that_is_missing_is_named(self, tmp_path: Path, command: Command) -> None:
+        parts = [result({"a": 3}, shards=[Part(i, 3, STARTED, SECOND)]) for i in (0, 2)]
+        ended = command("merge", *self.write(tmp_path, *parts))
+        assert "Shards:      2 of 3 (1 missing)" in ended.out
+        assert "1 of 3 shards is missing (1)" in " ".join(ended.out.split())
+
+    def test_another_target(self, tmp_path: Path, command: Command) -> None:
+        other = result({"a": 3}, plan={"target": "other:1"}, shards=[Part(1, 2, STARTED, SECOND)])
+        files = self.write(tmp_path, result({"a": 3}, shards=[Part(0, 2, STARTED, SECOND)]), other)
+        says = f'cannot merge {files[1]} with those before it: target is "server:9090" in one result and'
+        check_refused(command("merge", *files), 1, says)
+
+    def test_runs_at_different_times(self, tmp_path: Path, command: Command) -> None:
+        parts = [result({"a": 3}, shards=[Part(0, 1, STARTED + i * 5 * SECOND, SECOND)]) for i in (0, 1)]
+        files, merged = self.write(tmp_path, *parts), tmp_path / "merged.json"
+        says = "these are no shards of one load: shard 0/1 had ended 4.0 s before shard 0/1 began"
+        check_refused(command("merge", *files, "-o", str(merged)), 1, says)
+        assert not merged.exists()
 
 
 def test_schema(command: Command) -> None:

@@ -148,7 +148,7 @@ def test_shares_add_up(whole: int, count: int) -> None:
 
 def part(index: int, count: int = 2, **changes: object) -> Result:
     made = result({"a": 3}, **changes)
-    made.shards = [Part(index, count, STARTED)]
+    made.shards = [Part(index, count, STARTED, 10 * SECOND)]
     return made
 
 

@@ -124,6 +124,7 @@ def test_every_option_of_the_plan_is_a_flag_and_a_key_of_the_plan_file(tmp_path:
         "shard",
         "start_together",
         "termination_log",
+        "workers",
     } == flags
     path = tmp_path / "plan.yaml"
     path.write_text("".join(f"{name}: 1\n" for name in flags))

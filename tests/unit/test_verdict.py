@@ -166,12 +166,12 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
     ),
     "a shard missing": (
         "shards_missing",
-        result(EVEN, shards=[Part(0, 3, STARTED), Part(2, 3, STARTED)]),
+        result(EVEN, shards=[Part(0, 3, STARTED, 10 * SECOND), Part(2, 3, STARTED, 10 * SECOND)]),
         ("1 of 3 shards is missing (1)", "those of the others"),
     ),
     "shards one after another": (
         "shards_apart",
-        result(EVEN, shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 300 * MS)]),
+        result(EVEN, shards=[Part(0, 2, STARTED, 10 * SECOND), Part(1, 2, STARTED + 300 * MS, 10 * SECOND)]),
         ("started 0.30 s apart",),
     ),
 }
@@ -238,16 +238,16 @@ SILENT: dict[str, tuple[str, Result]] = {
         result({"a": 90}, replicas=[replica(90), replica(0, ready_at=None)]),
     ),
     "replicas of somebody else": ("idle_replicas", result({"a": 90}, replicas=[replica(0), replica(0)])),
-    "one shard's own result": ("shards_missing", result(EVEN, shards=[Part(1, 4, STARTED)])),
+    "one shard's own result": ("shards_missing", result(EVEN, shards=[Part(1, 4, STARTED, 10 * SECOND)])),
     "shards together": (
         "shards_apart",
-        result(EVEN, shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 250 * MS)]),
+        result(EVEN, shards=[Part(0, 2, STARTED, 10 * SECOND), Part(1, 2, STARTED + 250 * MS, 10 * SECOND)]),
     ),
     "joined while another shard was about to start": (
         "replicas_changed",
         result(
             UNEVEN,
-            shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 9)],
+            shards=[Part(0, 2, STARTED, 10 * SECOND), Part(1, 2, STARTED + 9, 10 * SECOND)],
             events=(Event(5, "backend.added", {"address": "x"}),),
         ),
     ),
