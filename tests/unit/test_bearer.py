@@ -1,12 +1,13 @@
 """A bearer token: it reaches the server, and stands nowhere else."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import psutil
 import pytest
 
-from loadgen import bearer
+from loadgen import bearer, logged
 from loadgen.bearer import Token
 from loadgen.errors import LoadgenError
 from loadgen.ledger import Ledger
@@ -56,7 +57,9 @@ def test_it_is_sent_and_shown_nowhere(file: Path, tmp_path: Path) -> None:
     assert ended.code == 1
     assert "no such user: [token]" in content
     assert '"token_file"' in content
-    for text in (" ".join(words), ended.out, ended.err, content):
+    carried = json.dumps(logged.find(ended.out.splitlines()))  # compressed in the log
+    assert "token_file" in carried
+    for text in (" ".join(words), ended.out, ended.err, content, carried):
         assert SECRET not in text
 
 

@@ -95,6 +95,11 @@ class TestItWorks:
         client = ca.issue("client.test").client
         assert run(at(replica), "--cacert", str(ca.file), *client)["totals"]["failed"] == 0
 
+    def test_several_processes(self, serve: Serve, ca: Authority) -> None:
+        replica = serve(*ca.issue("localhost").server)
+        content = run(at(replica), "--cacert", str(ca.file), "--workers", "2", "-c", "2")
+        assert (content["totals"]["ok"], len(content["shards"])) == (200, 2)
+
     def test_the_cas_of_the_system(self, serve: Serve, ca: Authority) -> None:
         replica = serve(*ca.issue("localhost").server)
         trusted = {"SSL_CERT_FILE": str(ca.file), "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(ca.file)}
