@@ -30,7 +30,7 @@ def test_server_load_and_test_speak_mutual_tls(release: Release, secret: str, tm
     make(release, secret, ca, ca.issue(name, to="server"))
     release.install("--set", f"headless=true,tls.existingSecret={secret},tls.clientAuth=true")
     report = release.report()
-    assert (report.succeeded, report.failed) == (True, 0), report.text
+    assert (report.succeeded, report.failed) == (True, 0), report.log
     assert report.calls == [1000, 1000, 1000]
     release.helm("test")
 
