@@ -214,6 +214,7 @@ def _evidence(one: Evidence, other: Evidence) -> Evidence:
         addresses_now=_any_known(one.addresses_now, other.addresses_now),
         connections=_known(one.connections, other.connections),
         connections_lost=_known(one.connections_lost, other.connections_lost),
+        retries=_known(one.retries, other.retries),
     )
 
 

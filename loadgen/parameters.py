@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import durationpy
+import grpc
 
 from loadgen import stages, thresholds
 from loadgen.stages import Stage
@@ -150,6 +151,27 @@ class Metadata(click.ParamType[tuple[str, str]]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Show the form in the help."""
         return "KEY:VALUE"
+
+
+class Codes(click.ParamType[str]):
+    """Names of gRPC status codes with commas between them."""
+
+    name = "codes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the names in capitals, each once; fail where one is no code of an error."""
+        names = [one.strip().upper() for one in str(value).split(",")]
+        known = [code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+        for name in names:
+            if name not in known:
+                self.fail(
+                    f"{name!r} is no status code of an error: write one of {', '.join(known)}", param, ctx
+                )
+        return ",".join(dict.fromkeys(names))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "CODE,..."
 
 
 class Share(click.ParamType[tuple[int, int]]):

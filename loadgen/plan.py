@@ -15,11 +15,15 @@ from loadgen.stages import Stage
 from loadgen.thresholds import Threshold
 
 ARRIVALS = ("constant", "poisson")
+COMPRESSIONS = ("gzip", "deflate")
 POLICIES = ("pick_first", "round_robin")
 DISCOVERIES = ("static", "dns", "poll")
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
-_DURATIONS = ("duration", "interval", "poll_interval", "ready_timeout", "timeout", "warmup")
+_DURATIONS = (
+    *("duration", "interval", "poll_interval", "ready_timeout", "timeout", "warmup"),
+    *("keepalive_time", "keepalive_timeout"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +56,26 @@ class Plan:
     metadata: tuple[tuple[str, str], ...] = ()
     backend_from: str = "field:id"
     threshold: tuple[Threshold, ...] = ()
+    tls: bool = False
+    """Also where it is False, the other options of TLS switch it on: see `secure`."""
+    cacert: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+    insecure_skip_verify: bool = False
+    token_file: str | None = None
+    """A path; as with `token_env`, a variable's name, the token itself is not part of the plan."""
+    token_env: str | None = None
+    keepalive_time: int | None = None
+    keepalive_timeout: int | None = None
+    compression: str | None = None
+    retry: int | None = None
+    retry_codes: str | None = None
 
     def __post_init__(self) -> None:
         """Raise PlanError where options contradict each other."""
         self._check_load()
+        self._check_channel()
         if self.poll_interval is not None and self.discovery != "poll":
             raise PlanError("--poll-interval needs --discovery poll")
         if self.cold and self.expect_backends is not None:
@@ -110,6 +130,36 @@ class Plan:
     def length(self) -> int | None:
         """How long it makes calls after the warm-up (ns), where time limits that."""
         return self.duration if self.stages is None else stages.length(self.stages) - (self.warmup or 0)
+
+    def _check_channel(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise PlanError("--cert and --key need each other")
+        if self.insecure_skip_verify and self.cacert is not None:
+            raise PlanError("--cacert verifies, --insecure-skip-verify does not: leave one out")
+        if self.token_file is not None and self.token_env is not None:
+            raise PlanError("--token-file and --token-env both give the token: leave one out")
+        if self.token and any(key == "authorization" for key, _ in self.metadata):
+            raise PlanError(f"--metadata authorization and {self.token} exclude each other: leave one out")
+        if self.keepalive_timeout is not None and self.keepalive_time is None:
+            raise PlanError("--keepalive-timeout needs --keepalive-time")
+        if self.retry_codes is not None and self.retry is None:
+            raise PlanError("--retry-codes needs --retry")
+
+    @property
+    def secure(self) -> bool:
+        """Whether to use TLS."""
+        return (
+            self.tls
+            or self.insecure_skip_verify
+            or any(one is not None for one in (self.cacert, self.cert, self.server_name))
+        )
+
+    @property
+    def token(self) -> str | None:
+        """The option that gives a token, if one does."""
+        if self.token_file is not None:
+            return "--token-file"
+        return None if self.token_env is None else "--token-env"
 
     @property
     def limits(self) -> tuple[int | None, int | None]:

@@ -117,6 +117,8 @@ class Evidence:
     connections: int | None
     """Connections made over the run; None where that cannot be known."""
     connections_lost: int | None
+    retries: int | None = None
+    """Attempts that gRPC made again, at least so many; None where none were asked for, or not known."""
 
 
 @dataclass(frozen=True, slots=True)

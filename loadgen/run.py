@@ -8,10 +8,11 @@ from contextlib import suppress
 from loadgen import attribution, load, readiness
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
-from loadgen.engines.channels import Options
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import LoadgenError, PlanError, ResolutionError
 from loadgen.ledger import Ledger
+from loadgen.options import options_of
+from loadgen.pinning import Pinned
 from loadgen.plan import DEFAULT_POLL_INTERVAL, Plan
 from loadgen.progress import Progress
 from loadgen.recorder import Recorder
@@ -44,7 +45,10 @@ class Run:
         self._together = together
         uri = Uri.parse(plan.target)
         self._target = Target(uri, metadata=plan.metadata)
+        self._options = options_of(plan, uri)
         self._discovery = discovery_of(plan, uri)
+        if self._options.tls is not None and plan.insecure_skip_verify:
+            self._discovery = Pinned(self._discovery, uri, self._options.tls)
         self._recorder = Recorder()
         self._ledger = Ledger(
             load.pacer_of(plan, shard),
@@ -56,12 +60,7 @@ class Run:
             self._ledger,
             self._target,
             attribution.parse(plan.backend_from, self._target.reply),
-            Options(
-                plan.lb_policy,
-                plan.connections,
-                plan.health_check,
-                plan.timeout / 1e9 if plan.timeout else None,
-            ),
+            self._options,
         )
 
     async def execute(self, progress: Progress) -> Result:
@@ -135,6 +134,8 @@ class Run:
             asyncio.create_task(self._follow(backends)),
             asyncio.create_task(progress.run()),
         ]
+        if self._options.token is not None:
+            followers.append(asyncio.create_task(self._options.token.follow(self._ledger)))
         try:
             await self._engine.run()
         finally:

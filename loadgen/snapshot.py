@@ -68,9 +68,17 @@ def snapshot(
             addresses_now=addresses_now,
             connections=connections.made,
             connections_lost=connections.lost,
+            retries=_retries(plan, ledger, connections),
         ),
         warmup=None if plan.warmup is None else replace(ledger.warmup),
     )
+
+
+def _retries(plan: Plan, ledger: Ledger, connections: Connections) -> int | None:
+    """Count attempts beyond one a call. Health checks are attempts to channelz, too: they hide the number."""
+    if plan.retry is None or plan.health_check or connections.attempts is None:
+        return None
+    return max(0, connections.attempts - ledger.sent)
 
 
 def _backend(counts: BackendCounts) -> Backend:

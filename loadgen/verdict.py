@@ -8,7 +8,7 @@ is missing it says so.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadgen import goal
+from loadgen import goal, handshake
 from loadgen.events import Event
 from loadgen.result import Replica, Result
 from loadgen.shard import Shard
@@ -65,10 +65,13 @@ def nothing_succeeded(result: Result) -> str | None:
         "UNIMPLEMENTED": f"The server has no such method: check what {result.plan['target']} serves.",
         "UNAVAILABLE": "The backends could not be reached: check address, port and whether they run.",
         "DEADLINE_EXCEEDED": "No answer came within the deadline: the server is slower than --timeout.",
-        "UNAUTHENTICATED": "The server wants credentials: give them with --metadata.",
+        "UNAUTHENTICATED": "The server wants credentials: give them with --token-file or --metadata.",
         "PERMISSION_DENIED": "The server refuses these credentials.",
     }
+    secured = handshake.cure(worst.message) if worst.code == "UNAVAILABLE" else None
     cure = cures.get(worst.code, "The status code and message above are what the server said.")
+    if secured is not None:
+        cure = f"{worst.message}: {secured}."
     return f"No call succeeded; {worst.calls} of {result.totals.sent} ended {worst.code}. {cure}"
 
 
@@ -352,6 +355,17 @@ def closed_hides_stalls(result: Result) -> str | None:
     )
 
 
+def retries_hide(result: Result) -> str | None:
+    """Attempts failed that no figure counts, since gRPC made them again."""
+    retries = result.evidence.retries
+    if not retries:
+        return None
+    return (
+        f"gRPC made attempts again, {retries} at least: failures that the counts do not show. Their time is"
+        " part of the latency of the calls."
+    )
+
+
 def idle_replicas(result: Result) -> str | None:
     """Replicas that are there got nothing, which an autoscaler does not see."""
     idle, replicas = _idle(result), present(result)
@@ -397,6 +411,7 @@ WARNINGS: tuple[Rule, ...] = (
     some_dropped,
     client_late,
     closed_hides_stalls,
+    retries_hide,
     idle_replicas,
     shards_missing,
     shards_apart,

@@ -11,8 +11,18 @@ import click
 
 from loadgen import barrier, eventloop, load, logged, planfile, summary, termination, thresholds
 from loadgen.errors import CrossedError, LoadgenError
-from loadgen.parameters import Connections, Duration, Endpoint, Metadata, Rate, Share, Stages, Threshold
-from loadgen.plan import ARRIVALS, DISCOVERIES, POLICIES, Plan
+from loadgen.parameters import (
+    Codes,
+    Connections,
+    Duration,
+    Endpoint,
+    Metadata,
+    Rate,
+    Share,
+    Stages,
+    Threshold,
+)
+from loadgen.plan import ARRIVALS, COMPRESSIONS, DISCOVERIES, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
@@ -151,6 +161,45 @@ from loadgen.workers import Workers
     show_default=True,
     help="Where a reply says which backend it is from.",
 )
+@click.option("--tls", is_flag=True, help="Use TLS, also implied by the next five; trust the system's CAs.")
+@click.option("--cacert", type=click.Path(), help="Trust the CAs in this PEM file instead.")
+@click.option("--cert", type=click.Path(), help="Client certificate (PEM, with its chain); needs --key.")
+@click.option("--key", type=click.Path(), help="Private key of --cert (PEM, no passphrase).")
+@click.option(
+    "--server-name",
+    metavar="NAME",
+    help="Name that the server's certificate must have; also sent as SNI and :authority.",
+)
+@click.option(
+    "--insecure-skip-verify",
+    is_flag=True,
+    help="Trust whatever certificates the backends show before the load. gRPC cannot leave verifying out: one"
+    " that comes later with another certificate is refused, and so is one that has expired.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(),
+    help="Send the bearer token in this file with each call; read anew every 10 s. Needs TLS, or loopback.",
+)
+@click.option("--token-env", metavar="NAME", help="The same with the token in this environment variable.")
+@click.option(
+    "--keepalive-time",
+    type=Duration(),
+    help="Ping connections so often. Servers may end them for too many: by default, more than one in 5m.",
+)
+@click.option(
+    "--keepalive-timeout",
+    type=Duration(),
+    help="End a connection whose ping has no answer by then. [default: 20s]",
+)
+@click.option("--compression", type=click.Choice(COMPRESSIONS), help="Compress requests. [default: not]")
+@click.option(
+    "--retry",
+    type=click.IntRange(1, 4),
+    help="Let gRPC repeat failed calls so many times: errors are hidden, and their time counts as latency."
+    " [default: only calls that no server saw]",
+)
+@click.option("--retry-codes", type=Codes(), help="Status codes to repeat calls for. [default: UNAVAILABLE]")
 @click.option(
     "--threshold",
     type=Threshold(),

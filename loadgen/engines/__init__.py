@@ -35,6 +35,8 @@ class Connections:
     """Addresses known at some time."""
     made: int
     lost: int
+    attempts: int | None = None
+    """Attempts at calls, as far as they were seen: at least so many; None where that cannot be known."""
 
 
 class Engine(Protocol):
@@ -48,8 +50,8 @@ class Engine(Protocol):
         """Connect, if that has not begun, and tell how far it is."""
         ...
 
-    async def explain(self) -> str:
-        """Tell why nothing is connected, or ""."""
+    async def explain(self, reason: str) -> str:
+        """Tell why nothing is connected, or ""; `reason` is what connectivity told."""
         ...
 
     async def run(self) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import unquote
 import grpc
 from grpc_channelz.v1 import channelz, channelz_pb2
 
+from loadgen import handshake
+
 _READY = "READY"
 _PREFIX = "connectivity state changed to "
 
@@ -36,6 +38,8 @@ class Subchannel:
     """`IP:PORT`, or another scheme's name whole."""
     state: str
     changes: tuple[Change, ...]
+    calls: int = 0
+    """Attempts at calls that it was given, health checks too."""
 
     @property
     def reason(self) -> str:
@@ -107,11 +111,12 @@ def _subchannel(found: channelz_pb2.Subchannel) -> Subchannel:
         address=rest if scheme in {"ipv4", "ipv6"} else f"{scheme}:{rest}",
         state=channelz_pb2.ChannelConnectivityState.State.Name(found.data.state.state),
         changes=tuple(changes),
+        calls=found.data.calls_started,
     )
 
 
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].removeprefix("UNKNOWN:").strip()
+    return handshake.plain(text.strip().partition("\n")[0].removeprefix("UNKNOWN:").strip())
 
 
 def is_connected(subchannel: Subchannel) -> bool:

@@ -19,6 +19,7 @@ class ConnectionLog:
         self._mine: set[int] = set()  # subchannels and channels of the last reading
         self._channels: list[int] = []
         self._addresses: dict[int, str] = {}
+        self._attempts: dict[int, int] = {}
         self._seen: set[str] = set()
         self._given: tuple[str, ...] | None = None
         self._last: list[channelz.Subchannel] = []
@@ -65,6 +66,7 @@ class ConnectionLog:
                 self._ledger.event(appearing, address=address)
             self._seen.add(address)
         self._addresses[number] = address
+        self._attempts[number] = subchannel.calls
         for change in subchannel.changes[self._told.get(number, 0) :]:
             at = change.at - self._ledger.recorder.started
             if change.state == "READY":
@@ -89,4 +91,10 @@ class ConnectionLog:
         if addresses is None and self._knows_all:
             addresses = tuple(sorted({one.address for one in self._last}))
         seen = sorted(self._seen) if addresses is not None else None
-        return Connections(None if addresses is None else list(addresses), seen, self.made, self.lost)
+        return Connections(
+            None if addresses is None else list(addresses),
+            seen,
+            self.made,
+            self.lost,
+            sum(self._attempts.values()),
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -10,7 +10,7 @@ import grpc
 from loadgen.attribution import Attribution
 from loadgen.calls import Calls
 from loadgen.discovery import Backends
-from loadgen.engines import Connections, Connectivity
+from loadgen.engines import Connections, Connectivity, failure
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
 from loadgen.ledger import Ledger
@@ -87,7 +87,8 @@ class GrpcEngine:
             await asyncio.sleep(0.005)
 
     def _retire(self, generation: Generation) -> None:
-        task = asyncio.get_running_loop().create_task(generation.retire())
+        last = partial(self._read, generation) if self._options.retry else None  # its last attempts count
+        task = asyncio.get_running_loop().create_task(generation.retire(last))
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
 
@@ -111,18 +112,11 @@ class GrpcEngine:
         failing = states[0] is grpc.ChannelConnectivity.TRANSIENT_FAILURE
         return Connectivity(None, 0, int(failing), "")
 
-    async def explain(self) -> str:
-        """Return why nothing is connected, in gRPC's words, or ""."""
+    async def explain(self, reason: str) -> str:
+        """Return why nothing is connected, or ""; where it may be for TLS that is looked into."""
         assert self._current is not None
-        channel = self._current.connections[0].channel
-        if channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            return ""
-        try:  # on a channel that cannot connect a call fails at once and says why
-            probe: Callable[..., Any] = channel.unary_unary("/grpc.health.v1.Health/Check")
-            await probe(b"", timeout=1)
-        except grpc.aio.AioRpcError as error:
-            return _message(error)
-        return ""
+        channel, backends = self._current.connections[0].channel, self._current.backends
+        return await failure.explain(channel, backends, self._target.uri, self._options.tls, reason)
 
     def connections(self) -> Connections:
         """Read once more and sum up."""
@@ -216,6 +210,8 @@ class GrpcEngine:
         assert self._current is not None
         ledger = self._ledger
         payload, metadata = self._target.request(number)
+        if self._options.token is not None:
+            metadata = self._options.token.signed(metadata)
         backend, outcome, answers = UNATTRIBUTED, OK, 1
         sent = ledger.now()
         connection = None
@@ -231,7 +227,7 @@ class GrpcEngine:
             backend = ledger.backend(self._attribution.name(reply, found))
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
-            outcome = ledger.outcome(error.code().value[0], _message(error))
+            outcome = ledger.outcome(error.code().value[0], failure.message(error, self._options.token))
             if self._attribution.needs_metadata:
                 found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
                 backend = ledger.backend(self._attribution.name(None, found))
@@ -280,7 +276,3 @@ class GrpcEngine:
         if len(self._calls):
             self._ledger.finish(self._calls)
             self._calls.clear()
-
-
-def _message(error: grpc.aio.AioRpcError) -> str:
-    return (error.details() or "").partition("\n")[0][:200]

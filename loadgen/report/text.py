@@ -83,6 +83,9 @@ def _summary(result: Result) -> Iterator[str]:
                 f"{result.evidence.connections} made" + (f", {lost} lost" if lost else ""),
             )
         )
+    if "retry" in result.plan:
+        retries = result.evidence.retries
+        rows.append(("Retries", "cannot be known" if retries is None else f"at least {retries}"))
     for name, text in rows:
         yield f"  {name + ':':<13}{text}"
 

@@ -56,6 +56,17 @@ SCHEMA = [
     (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
     (["loadgen.config.backend_from=here"], "at '/loadgen/config/backend_from': 'here' does not match"),
     (["loadgen.config.cold=maybe"], "at '/loadgen/config/cold'"),
+    (["tls.existingSecret=No_Name"], "at '/tls/existingSecret': 'No_Name' does not match pattern"),
+    (["tls.clientAuth=maybe"], "at '/tls/clientAuth': got string, want boolean"),
+    (["tls.secret=a"], "at '/tls': additional properties 'secret' not allowed"),
+    (["server.healthPort=0"], "at '/server/healthPort': minimum: got 0, want 1"),
+    (["loadgen.tls.serverName=a"], "at '/loadgen/tls': additional properties 'serverName' not allowed"),
+    (["loadgen.token.key=a/b"], "at '/loadgen/token/key': 'a/b' does not match pattern"),
+    (["loadgen.config.compression=zip"], "at '/loadgen/config/compression': value must be one of"),
+    (["loadgen.config.retry=5"], "at '/loadgen/config/retry': maximum: got 5, want 4"),
+    (["loadgen.config.retry_codes=A B"], "at '/loadgen/config/retry_codes': 'A B' does not match"),
+    (["loadgen.config.keepalive_time=30"], "at '/loadgen/config/keepalive_time': got number"),
+    (["loadgen.config.token_env=A-B"], "at '/loadgen/config/token_env': 'A-B' does not match"),
     (["loadgen.parallelism=0"], "at '/loadgen/parallelism': minimum: got 0, want 1"),
 ]
 
@@ -64,7 +75,50 @@ STAGES = [*CLOSED, r"loadgen.config.stages=30s:100\,1m30s@5\,500ms:0"]
 OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
 KEDA = "autoscaling.mode=keda"
 HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
+TLS = "tls.existingSecret=pair"
+ELSE = ["server.enabled=false", "loadgen.config.target=else:1"]
 CROSS = [
+    (["tls.clientAuth=true"], "tls.clientAuth is true but tls.existingSecret is not set"),
+    (["tls.serverName=a"], "tls.serverName is a but tls.existingSecret is not set"),
+    (["tls.clientSecret=a"], "tls.clientSecret is a but tls.existingSecret is not set"),
+    ([TLS, "tls.clientSecret=a"], "tls.clientSecret is a but tls.clientAuth is false"),
+    ([TLS, *ELSE], "tls.existingSecret is pair but server.enabled is false"),
+    ([TLS, "server.healthPort=9100"], "server.healthPort is 9100, as server.port or server.metricsPort"),
+    (
+        ["loadgen.tls.existingSecret=a"],
+        "loadgen.tls.existingSecret is a but loadgen.config.target is not set: for the release's own server",
+    ),
+    ([*ELSE, "loadgen.tls.clientAuth=true"], "loadgen.tls.clientAuth is true but loadgen.tls.existingSecret"),
+    (
+        [*ELSE, "loadgen.tls.existingSecret=a", "loadgen.tls.clientSecret=b"],
+        "loadgen.tls.clientSecret is b but loadgen.tls.clientAuth is false",
+    ),
+    ([TLS, "loadgen.config.cacert=/a"], "loadgen.config.cacert is /a, but a Secret gives that file already"),
+    (["loadgen.config.cert=/a"], "loadgen.config.cert and loadgen.config.key need each other"),
+    (
+        ["loadgen.config.cacert=/a", "loadgen.config.insecure_skip_verify=true"],
+        "loadgen.config.cacert is /a, which verifies, and loadgen.config.insecure_skip_verify does not",
+    ),
+    (
+        ["loadgen.config.tls=true", "loadgen.config.token_env=A", "loadgen.token.existingSecret=a"],
+        "loadgen.token.existingSecret and loadgen.config.token_env both give the token",
+    ),
+    (
+        ["loadgen.token.existingSecret=a"],
+        "loadgen.token.existingSecret is set but TLS is not (tls.existingSecret)",
+    ),
+    (
+        [*ELSE, "loadgen.config.token_file=/a"],
+        "loadgen.config.token_file is set but TLS is not (loadgen.tls.existingSecret or loadgen.config.tls)",
+    ),
+    (
+        ["loadgen.config.keepalive_timeout=1s"],
+        "loadgen.config.keepalive_timeout is 1s but loadgen.config.keepalive_time is not set",
+    ),
+    (
+        ["loadgen.config.retry_codes=ABORTED"],
+        "loadgen.config.retry_codes is ABORTED but loadgen.config.retry is not set",
+    ),
     (
         ["loadgen.parallelism=11"],
         "loadgen.parallelism is 11 but loadgen.config.concurrency is 10: each load generator needs 1 of it",

@@ -65,6 +65,9 @@ def test_large_numbers_stay_numbers(tmp_path):
         *(["-f", str(preset)] for preset in PRESETS),
         sets("headless=true"),
         sets("loadgen.parallelism=4"),
+        sets(
+            "loadgen.config.retry=2", "loadgen.config.keepalive_time=30s", "loadgen.config.compression=gzip"
+        ),
         sets("loadgen.config.metadata={a:b,c:d}", "loadgen.config.connections=5", "loadgen.config.cold=true"),
         sets("loadgen.config.concurrency=null", "loadgen.config.rps=0.5", "loadgen.config.max_in_flight=7"),
         sets(
@@ -124,6 +127,7 @@ RUNS_AGAIN = (
     "loadgen.image.tag=v2",
     "loadgen.resources.limits.memory=1Gi",
     "loadgen.parallelism=2",
+    "tls.existingSecret=pair",
 )
 RUNS_ONCE = (
     "replicaCount=5",

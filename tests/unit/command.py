@@ -90,6 +90,10 @@ class Load:
         out, err = self.process.communicate(timeout=PATIENCE)
         return Ended(self.process.returncode, out, err)
 
+    def written(self) -> str:
+        """Return the result file's text."""
+        return self._path.read_text()
+
     def result(self, code: int = 0) -> dict[str, Any]:
         """Wait for its end with this exit code; returns the result, which has been checked."""
         ended = self.end()

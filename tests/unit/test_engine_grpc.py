@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from loadgen import readiness
 from loadgen.attribution import parse
 from loadgen.discovery import Backends, Dns
-from loadgen.engines.channels import Options
+from loadgen.engines.channels import Options, Retry
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import NotReadyError
 from loadgen.ledger import Ledger
@@ -88,13 +88,14 @@ class Load:
         timeout: float | None = 30.0,
         max_in_flight: int = 1000,
         backend_from: str = "field:id",
+        retry: Retry | None = None,
     ) -> None:
         self.recorder = Recorder()
         self.ledger = Ledger(pacer, self.recorder, max_in_flight=max_in_flight)
         self.backends = backends(*servers)
         self.target = Target(Uri.parse(self.backends.uri))
         attribution = parse(backend_from, self.target.reply)
-        options = Options(policy, connections, health_check, timeout)
+        options = Options(policy, connections, health_check, timeout, retry=retry)
         self.engine = GrpcEngine(self.ledger, self.target, attribution, options)
 
     async def __aenter__(self) -> Self:

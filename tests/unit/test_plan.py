@@ -47,6 +47,10 @@ def plan(**options: Any) -> Plan:
         ({"cold": True, "expect_backends": 1}, "leave one out"),
         ({"expect_backends": 2}, "needs --lb-policy round_robin"),
         ({"expect_backends": 2, "lb_policy": "round_robin", "connections": 0}, "per-call"),
+        ({"cert": "a"}, "--cert and --key need each other"),
+        ({"token_file": "a", "metadata": (("authorization", "b"),)}, "--token-file exclude each other"),
+        ({"keepalive_timeout": 5}, "--keepalive-timeout needs --keepalive-time"),
+        ({"retry_codes": "ABORTED"}, "--retry-codes needs --retry"),
         ({"health_check": True}, "--health-check needs --lb-policy round_robin"),
     ],
 )

@@ -202,6 +202,11 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result(EVEN, latency=STALLED),
         ("20% of the run in 8 calls of up to 1.00 s", "--rps"),
     ),
+    "retried": (
+        "retries_hide",
+        result(EVEN, evidence=evidence(retries=7)),
+        ("made attempts again, 7 at least", "failures that the counts do not show"),
+    ),
     "idle replicas behind a ClusterIP": (
         "idle_replicas",
         result(
@@ -279,6 +284,8 @@ SILENT: dict[str, tuple[str, Result]] = {
         "closed_hides_stalls",
         result(EVEN, plan={"rps": 5.0}, latency=STALLED),
     ),
+    "no retries": ("retries_hide", result(EVEN, evidence=evidence(retries=0))),
+    "retries not known": ("retries_hide", result(EVEN, evidence=evidence(retries=None))),
     "slow but steady": ("closed_hides_stalls", result(EVEN, latency=histogram(*[SECOND] * 300))),
     "few calls": ("closed_hides_stalls", result(EVEN, latency=histogram(*[MS] * 90, *[SECOND] * 2))),
     "a short hiccup": (
