@@ -138,13 +138,15 @@ def _replicas(result: Result) -> Iterator[str]:
         return
     width = max(len("Pod"), *(len(one.pod) for one in result.replicas))
     yield "Replicas"
-    yield f"  {'Pod':<{width}}  {'calls':>8}  {'ready at':>9}  restarts"
+    yield f"  {'Pod':<{width}}  {'calls':>8}  {'ready at':>9}  {'first call':>10}  restarts"
     for one in sorted(result.replicas, key=lambda one: (one.ready_at or 0, one.pod)):
         calls = "?" if one.calls is None else str(one.calls)
         ready = "-" if one.ready_at is None else f"{(one.ready_at - result.started) / 1e9:+.0f} s"
+        backend = result.backends.get(one.id or "")
+        first = "-" if backend is None or backend.first_call is None else f"{backend.first_call / 1e9:+.1f} s"
         ended = ", OOM-killed" if one.oom_killed else ""
         idle = "  idle" if one.calls == 0 else ""
-        yield f"  {one.pod:<{width}}  {calls:>8}  {ready:>9}  {one.restarts}{ended}{idle}"
+        yield f"  {one.pod:<{width}}  {calls:>8}  {ready:>9}  {first:>10}  {one.restarts}{ended}{idle}"
 
 
 def _balance(result: Result) -> Iterator[str]:

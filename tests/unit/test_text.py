@@ -1,12 +1,14 @@
 """The report on the terminal."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.report.text import WIDTH, duration, render
 from loadgen.result import Part, Totals
-from tests.unit.results import MS, SECOND, evidence, histogram, result
+from tests.unit.results import MS, SECOND, STARTED, evidence, histogram, replica, result
 
 REPORT = """\
 Summary (partial: stopped by SIGINT)
@@ -168,3 +170,15 @@ def test_one_shards_part_is_not_judged() -> None:
     one = result({"a": 4}, plan={"threshold": ["p99<1ns"]}, shards=[Part(1, 3, 0, 10 * SECOND)])
     assert "Thresholds\n  Not judged: this is a part of the load." in render(one)
     assert "CROSSED" not in render(one)
+
+
+def test_replicas_stand_with_when_they_were_ready_and_first_called() -> None:
+    made = result({"id": 90}, replicas=[replica(90), replica(0, ready_at=STARTED + 16 * SECOND)])
+    made.replicas = [replace(one, id="id" if one.calls else "other") for one in made.replicas or []]
+    made.backends["id"].first_call = 250_000_000
+    _, _, table = render(made).partition("Replicas\n")
+    rows = [line.split() for line in table.splitlines()[1:3]]
+    assert rows == [
+        ["pod-90", "90", "-1", "s", "+0.2", "s", "0"],
+        ["pod-0", "0", "+16", "s", "-", "0", "idle"],
+    ]
