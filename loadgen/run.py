@@ -4,7 +4,8 @@ import asyncio
 import signal
 from contextlib import suppress
 
-from loadgen import attribution, barrier, readiness
+from loadgen import attribution, barrier, calling, readiness
+from loadgen.descriptors import Method
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.channels import Options
@@ -18,7 +19,7 @@ from loadgen.recorder import Recorder
 from loadgen.result import Result
 from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
-from loadgen.target import Target, Uri
+from loadgen.target import Uri
 
 MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
 
@@ -59,9 +60,8 @@ class Run:
         self.plan = plan
         self.shard = shard
         self._together = together
-        uri = Uri.parse(plan.target)
-        self._target = Target(uri, metadata=plan.metadata)
-        self._discovery = discovery_of(plan, uri)
+        self._uri = Uri.parse(plan.target)
+        self._discovery = discovery_of(plan, self._uri)
         self._recorder = Recorder()
         pacer = pacer_of(plan, shard)
         in_flight = plan.max_in_flight or MAX_IN_FLIGHT
@@ -69,17 +69,29 @@ class Run:
             in_flight = plan.concurrency or 1
         in_flight = max(1, shard.share(in_flight))
         self._ledger = Ledger(pacer, self._recorder, max_in_flight=in_flight)
-        self._engine: Engine = GrpcEngine(
-            self._ledger,
-            self._target,
-            attribution.parse(plan.backend_from, self._target.reply),
-            Options(
-                plan.lb_policy,
-                plan.connections,
-                plan.health_check,
-                plan.timeout / 1e9 if plan.timeout else None,
-            ),
+        self._options = Options(
+            plan.lb_policy,
+            plan.connections,
+            plan.health_check,
+            plan.timeout / 1e9 if plan.timeout else None,
         )
+        method = calling.known(plan)
+        self._made: Engine | None = None if method is None else self._engine_for(method)
+
+    def _engine_for(self, method: Method) -> Engine:
+        plan = self.plan
+        return GrpcEngine(
+            self._ledger,
+            calling.target(plan, self._uri, method, self.shard),
+            attribution.parse(plan.attribution, method.reply),
+            self._options,
+            calling.streaming(plan),
+        )
+
+    @property
+    def _engine(self) -> Engine:
+        assert self._made is not None, "the method is asked for first"
+        return self._made
 
     async def execute(self, progress: Progress) -> Result:
         """Wait for the backends, make the calls and return what was seen.
@@ -105,18 +117,23 @@ class Run:
             loop.add_signal_handler(number, stop, number)
         try:
             try:
+                if self._made is None:
+                    self._made = self._engine_for(
+                        await calling.reflected(self.plan, self._uri, self._options)
+                    )
                 backends = await self._ready()
                 absent = await self._start_together(progress)
             except asyncio.CancelledError:
                 raise LoadgenError("stopped before the first call") from None
             started = True
             await self._load(backends, absent, progress)
-            now = await _look(self._target.uri)
+            now = await _look(self._uri)
             return snapshot(
                 self.plan, self._ledger, self._recorder, self._engine.connections(), now, self.shard
             )
         finally:
-            await self._engine.close()
+            if self._made is not None:
+                await self._made.close()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 

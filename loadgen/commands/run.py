@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from loadgen import eventloop, logged, planfile, summary, termination
+from loadgen.commands.calling import called
 from loadgen.errors import LoadgenError
 from loadgen.parameters import Connections, Duration, Endpoint, Metadata, Rate, Share
 from loadgen.plan import DISCOVERIES, POLICIES, Plan
@@ -122,11 +123,13 @@ from loadgen.shard import Shard
 )
 @click.option(
     "--backend-from",
-    metavar="field:NAME|metadata:KEY",
-    default="field:id",
+    metavar="auto|field:NAME|metadata:KEY|peer|none",
+    default="auto",
     show_default=True,
-    help="Where a reply says which backend it is from.",
+    help="What tells backends apart: a field of the reply, a key of its metadata, or peer: the address, as"
+    " connections count calls. auto: field:id without --call, else peer.",
 )
+@called
 @click.option(
     "--shard",
     type=Share(),
@@ -174,6 +177,7 @@ def run(
     Closed load:  loadgen run server:9090 -c 50 -n 10000
     Open load:    loadgen run server:9090 --rps 200 -z 1m
     Even spread:  loadgen run dns:///server-headless:9090 --lb-policy round_robin
+    Your service: loadgen run shop:9090 --call shop.Cart/Add -d '{"item": "{{number}}"}'
 
     Every option can also come from the environment (LOADGEN_RUN_RPS=200) or a plan file.
     Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage.

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from loadgen.descriptors import Method
 from loadgen.discovery import Backends
 
 TRACE_BYTES = 8192  # per channelz node: some 40 changes between two readings
@@ -47,14 +48,23 @@ class Options:
         ]
 
 
+def _callable(channel: grpc.aio.Channel, method: Method) -> Callable[..., Any]:
+    """Return what calls the method, on bytes both ways."""
+    if method.sends_many:
+        return (
+            channel.stream_stream(method.path) if method.answers_many else channel.stream_unary(method.path)
+        )
+    return channel.unary_stream(method.path) if method.answers_many else channel.unary_unary(method.path)
+
+
 class Connection:
     """One channel, and how many calls are in flight on it."""
 
-    __slots__ = ("_retired", "channel", "in_flight", "unary")
+    __slots__ = ("_retired", "call", "channel", "in_flight")
 
-    def __init__(self, uri: str, method: str, options: Options) -> None:
+    def __init__(self, uri: str, method: Method, options: Options) -> None:
         self.channel = grpc.aio.insecure_channel(uri, options=options.arguments())
-        self.unary: Callable[..., Any] = self.channel.unary_unary(method)
+        self.call: Callable[..., Any] = _callable(self.channel, method)
         self.in_flight = 0
         self._retired: asyncio.Event | None = None
 
@@ -64,18 +74,22 @@ class Connection:
         if self._retired is not None and not self.in_flight:
             self._retired.set()
 
-    async def retire(self) -> None:
-        """Close once the calls in flight have ended."""
+    async def idle(self) -> None:
+        """Wait until the calls in flight have ended."""
         if self.in_flight:
             self._retired = asyncio.Event()
             await self._retired.wait()
+
+    async def retire(self) -> None:
+        """Close once the calls in flight have ended."""
+        await self.idle()
         await self.channel.close()
 
 
 class Generation:
     """The channels made for one set of backends."""
 
-    def __init__(self, backends: Backends, method: str, options: Options) -> None:
+    def __init__(self, backends: Backends, method: Method, options: Options) -> None:
         self.backends = backends
         count = max(1, options.connections)
         self.connections = [Connection(backends.uri, method, options) for _ in range(count)]
@@ -87,6 +101,8 @@ class Generation:
         self._next = (self._next + 1) % len(self.connections)
         return self.connections[self._next]
 
-    async def retire(self) -> None:
-        """Close all channels, each once it is idle."""
-        await asyncio.gather(*(connection.retire() for connection in self.connections))
+    async def retire(self, before: Callable[[], object]) -> None:
+        """Close all channels once they are idle; `before` that is the last time to look at them."""
+        await asyncio.gather(*(connection.idle() for connection in self.connections))
+        before()
+        await asyncio.gather(*(connection.channel.close() for connection in self.connections))

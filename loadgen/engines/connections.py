@@ -2,6 +2,7 @@
 
 from loadgen.engines import Connections, Connectivity, channelz
 from loadgen.ledger import Ledger
+from loadgen.peers import Peer
 
 _FAILED = "TRANSIENT_FAILURE"
 
@@ -22,6 +23,10 @@ class ConnectionLog:
         self._seen: set[str] = set()
         self._given: tuple[str, ...] | None = None
         self._last: list[channelz.Subchannel] = []
+        self._counted: dict[int, channelz.Subchannel] = {}  # as calls were last counted
+        self._counted_at: int | None = None
+        self.peers: dict[str, Peer] | None = None
+        """Calls by address, where they are counted."""
         self.made = 0
         self.lost = 0
 
@@ -44,6 +49,7 @@ class ConnectionLog:
         old = [one for one in channelz.subchannels(others) if one.number not in mine]
         for subchannel in [*now, *old]:
             self._note(subchannel, "backend.known" if first else "backend.added")
+        self._count([*now, *old])
         for number in self._up - mine - {one.number for one in old}:
             # pick_first forgets a subchannel whose connection has ended, though its channel stays
             self._down(number, "ended" if number in self._mine and current == self._channels else "closed")
@@ -57,6 +63,29 @@ class ConnectionLog:
             known = len({one.address for one in now} if addresses is None else addresses)
         reason = next((one.reason for one in failing if one.reason), "")
         return Connectivity(known, len(up), len({one.address for one in failing}), reason)
+
+    def count_calls(self) -> None:
+        """Count calls by address from the next reading on, which is only looked at."""
+        self.peers = {}
+        self._counted.clear()
+
+    def _count(self, subchannels: list[channelz.Subchannel]) -> None:
+        """Add what each has counted since the last reading: a subchannel's own counts end with it."""
+        if self.peers is None:
+            return
+        now, since = self._ledger.now(), self._counted_at
+        for one in subchannels:
+            # one that was not there at the last reading began with none
+            last = self._counted.get(one.number) or (one if since is None else None)
+            self._counted[one.number] = one
+            started = one.started - (last.started if last else 0)
+            ok = one.ok - (last.ok if last else 0)
+            failed = one.failed - (last.failed if last else 0)
+            if ok or failed:
+                self.peers.setdefault(one.address, Peer()).add(ok, failed, now)
+            if started:
+                self._ledger.recorder.noticed(self._ledger.backend(one.address), started, since or now, now)
+        self._counted_at = now
 
     def _note(self, subchannel: channelz.Subchannel, appearing: str) -> None:
         number, address = subchannel.number, subchannel.address
@@ -89,4 +118,5 @@ class ConnectionLog:
         if addresses is None and self._knows_all:
             addresses = tuple(sorted({one.address for one in self._last}))
         seen = sorted(self._seen) if addresses is not None else None
-        return Connections(None if addresses is None else list(addresses), seen, self.made, self.lost)
+        known = None if addresses is None else list(addresses)
+        return Connections(known, seen, self.made, self.lost, self.peers)

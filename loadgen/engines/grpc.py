@@ -13,6 +13,7 @@ from loadgen.discovery import Backends
 from loadgen.engines import Connections, Connectivity
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
+from loadgen.engines.exchange import AS_GIVEN, Exchange, Streaming
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
 from loadgen.target import Target
@@ -21,13 +22,22 @@ STOP_GRACE = 5.0  # seconds that calls without a deadline get once the run was s
 SWAP_WAIT = 5.0  # seconds within which new channels should connect before they replace the old ones
 SHARE_OF_TIME = 100  # reading channelz may take one part in so many of the run's time
 READ_EVERY = 1.0  # seconds, at the least
+COUNT_EVERY = 0.2  # seconds, at the least, where calls are counted so: what ends in between is not seen
 
 
 class GrpcEngine:
     """Makes each call in a task of its own, on grpc.aio."""
 
-    def __init__(self, ledger: Ledger, target: Target, attribution: Attribution, options: Options) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        target: Target,
+        attribution: Attribution,
+        options: Options,
+        streaming: Streaming = AS_GIVEN,
+    ) -> None:
         self._ledger = ledger
+        self._streaming = None if target.method.unary else streaming
         self._target = target
         self._attribution = attribution
         self._options = options
@@ -87,9 +97,14 @@ class GrpcEngine:
             await asyncio.sleep(0.005)
 
     def _retire(self, generation: Generation) -> None:
-        task = asyncio.get_running_loop().create_task(generation.retire())
+        task = asyncio.get_running_loop().create_task(generation.retire(before=self._read_last))
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
+
+    def _read_last(self) -> None:
+        """Read what channels counted that are about to close."""
+        if self._running and not self._options.per_call:
+            self._read()
 
     def _read(self, generation: Generation | None = None) -> Connectivity:
         """Read the connections of one generation, by default the current one, and note all others'."""
@@ -148,6 +163,9 @@ class GrpcEngine:
         self._finished = loop.create_future()
         self._running = True
         self._ledger.changed = self._schedule
+        if self._attribution.counts_peers:
+            self._log.count_calls()
+            self._read()
         reader = None if self._options.per_call else loop.create_task(self._follow())
         try:
             self._turn()
@@ -171,7 +189,8 @@ class GrpcEngine:
             began = time.perf_counter()
             self._read()
             took = time.perf_counter() - began
-            await asyncio.sleep(max(READ_EVERY, took * SHARE_OF_TIME))
+            every = COUNT_EVERY if self._attribution.counts_peers else READ_EVERY
+            await asyncio.sleep(max(every, took * SHARE_OF_TIME))
 
     def _schedule(self) -> None:
         """Have a turn soon: one for all calls that end in this turn of the event loop."""
@@ -215,15 +234,22 @@ class GrpcEngine:
         """Make one call and record how it ended, whatever happens."""
         assert self._current is not None
         ledger = self._ledger
-        payload, metadata = self._target.request(number)
-        backend, outcome, answers = UNATTRIBUTED, OK, 1
+        backend, outcome, out, answers = UNATTRIBUTED, OK, 1, 1
         sent = ledger.now()
-        connection = None
+        connection = exchange = None
         try:
+            payload, metadata = self._target.request(number)
             connection = self._connection()
             connection.in_flight += 1
-            call = connection.unary(payload, timeout=self._options.timeout, metadata=metadata)
-            reply = await call
+            if self._streaming is None:
+                call = connection.call(payload, timeout=self._options.timeout, metadata=metadata)
+                reply = await call
+            else:
+                exchange = Exchange(self._target.method, self._streaming)
+                call = exchange.start(
+                    connection.call, payload, timeout=self._options.timeout, metadata=metadata
+                )
+                reply = await exchange.end(call)
             done = ledger.now()
             found: tuple[Any, ...] = ()
             if self._attribution.needs_metadata:
@@ -231,7 +257,8 @@ class GrpcEngine:
             backend = ledger.backend(self._attribution.name(reply, found))
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
-            outcome = ledger.outcome(error.code().value[0], _message(error))
+            code, text = (error.code(), _message(error)) if exchange is None else exchange.status(error)
+            outcome = ledger.outcome(code.value[0], _first_line(text))
             if self._attribution.needs_metadata:
                 found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
                 backend = ledger.backend(self._attribution.name(None, found))
@@ -245,8 +272,10 @@ class GrpcEngine:
             outcome = ledger.outcome(
                 grpc.StatusCode.INTERNAL.value[0], f"{type(error).__name__}: {error}"[:200]
             )
+        if exchange is not None:
+            out, answers = exchange.sent, exchange.received
         del self._open[number]
-        self._calls.add(due, sent, done, backend, outcome, 1, answers)
+        self._calls.add(due, sent, done, backend, outcome, out, answers)
         self._schedule()
         if connection is not None:
             connection.ended()
@@ -283,4 +312,8 @@ class GrpcEngine:
 
 
 def _message(error: grpc.aio.AioRpcError) -> str:
-    return (error.details() or "").partition("\n")[0][:200]
+    return _first_line(error.details() or "")
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]

@@ -93,7 +93,7 @@ class Load:
         self.ledger = Ledger(pacer, self.recorder, max_in_flight=max_in_flight)
         self.backends = backends(*servers)
         self.target = Target(Uri.parse(self.backends.uri))
-        attribution = parse(backend_from, self.target.reply)
+        attribution = parse(backend_from, self.target.method.reply)
         options = Options(policy, connections, health_check, timeout)
         self.engine = GrpcEngine(self.ledger, self.target, attribution, options)
 

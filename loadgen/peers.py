@@ -1,0 +1,57 @@
+"""Calls by the address of who answered, as connections count them: for services that do not say who they are.
+
+gRPC tells no caller which connection a call took, but counts the calls of each connection (channelz). So
+nothing is known of single calls: no latency by backend, and times only as exact as the counts are read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the connections to one address counted. Times are ns since the start of the run."""
+
+    ok: int = 0
+    failed: int = 0
+    first: int | None = None
+    """When its first call was noticed."""
+    last: int | None = None
+
+    def add(self, ok: int, failed: int, at: int) -> None:
+        """Add what was counted since the last reading, read now."""
+        self.ok += ok
+        self.failed += failed
+        self.first = at if self.first is None else self.first
+        self.last = at
+
+
+def within(counts: Mapping[str, int], most: int) -> dict[str, int]:
+    """Return the counts, made less in proportion where their sum is more than `most`.
+
+    Connections count attempts: what gRPC sends once more, or sends by itself, is no call of the run.
+    """
+    total = sum(counts.values())
+    if total <= most:
+        return dict(counts)
+    made = {name: count * most // total for name, count in counts.items()}
+    lost = sorted(counts, key=lambda name: (-(counts[name] * most % total), name))
+    for name in lost[: most - sum(made.values())]:
+        made[name] += 1
+    return made
+
+
+def settled(row: list[int], calls: int) -> list[int]:
+    """Return a timeline's row that adds up to `calls`: what differs is taken from, or put to, its end."""
+    made = list(row)
+    more = calls - sum(made)
+    for place in reversed(range(len(made))):
+        if more >= 0:
+            break
+        taken = min(made[place], -more)
+        made[place] -= taken
+        more += taken
+    if more > 0 and made:
+        place = max((n for n, count in enumerate(made) if count), default=len(made) - 1)
+        made[place] += more
+    return made
