@@ -22,6 +22,8 @@ class Streaming:
 
 AS_GIVEN = Streaming()
 LOST = "Internal error from Core"
+FIND_EVERY = 0.005  # seconds
+FIND_TRIES = 100
 
 
 class Exchange:
@@ -57,12 +59,20 @@ class Exchange:
     def _ended(self, call: Any) -> None:
         self._status = _at_once(call.code()), _at_once(call.details()) or ""
 
-    def status(self, error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
-        """Return how the call really ended.
+    async def _find_status(self, call: Any) -> None:
+        """Find the status that the server gave.
 
-        A message that is sent as the server ends the stream fails, and grpc.aio then puts INTERNAL over the
-        status that came first (https://github.com/grpc/grpc/issues/36066).
+        A message that is sent as the server ends the stream fails, and grpc.aio then says INTERNAL in place
+        of a status that came before or is about to come (https://github.com/grpc/grpc/issues/36066).
         """
+        for _ in range(FIND_TRIES):
+            if self._status is not None and self._status[1] != LOST:
+                return
+            await asyncio.sleep(FIND_EVERY)
+            self._status = await call.code(), await call.details() or ""
+
+    def status(self, error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
+        """Return how the call really ended."""
         if error.details() == LOST and self._status is not None:
             return self._status
         return error.code(), error.details() or ""
@@ -80,6 +90,10 @@ class Exchange:
                 while (message := await call.read()) is not grpc.aio.EOF:
                     last = message
                     self.received += 1
+        except grpc.aio.AioRpcError as error:
+            if error.details() == LOST:
+                await self._find_status(call)
+            raise
         except TimeoutError:
             if not enough.expired():
                 raise
