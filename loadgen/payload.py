@@ -87,7 +87,7 @@ def _given(plan: Plan) -> Iterator[tuple[Any, str]]:
         if not found:
             raise PlanError(f"--data-file {plan.data_file} holds no line")
         return
-    text, where = plan.data or "{}", "--data"
+    text, where = "{}" if plan.data is None else plan.data, "--data"
     if text.startswith("@"):
         where = f"--data {text}"
         text = _read("--data", text.removeprefix("@"))

@@ -12,18 +12,27 @@ from dataclasses import dataclass
 class Peer:
     """What the connections to one address counted. Times are ns since the start of the run."""
 
+    started: int = 0
     ok: int = 0
     failed: int = 0
     first: int | None = None
     """When its first call was noticed."""
     last: int | None = None
 
-    def add(self, ok: int, failed: int, at: int) -> None:
+    def add(self, started: int, ok: int, failed: int, at: int) -> None:
         """Add what was counted since the last reading, read now."""
+        self.started += started
         self.ok += ok
         self.failed += failed
         self.first = at if self.first is None else self.first
         self.last = at
+
+    def lost(self, *, over: bool) -> int:
+        """Return the calls that failed; once all are `over`, those of which no end was counted did too.
+
+        gRPC counts no end of some streams of the client that pass their deadline.
+        """
+        return max(self.failed, self.started - self.ok) if over else self.failed
 
 
 def within(counts: Mapping[str, int], most: int) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Descriptors from files: `.proto` sources, compiled by protoc, and its descriptor sets."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -96,4 +97,5 @@ def _complaint(text: str) -> str:
         name = absent[0].partition(":")[0]
         by = f"{importer} imports {name}, which" if importer else name
         return f"{by} was not found: name its folder with -I"
-    return lines[0] if lines else "protoc failed without a word"
+    placed = [line for line in lines if re.search(r":\d+:\d+: ", line)]  # the rest is what its libraries log
+    return next(iter([*placed, *lines]), "protoc failed without a word")

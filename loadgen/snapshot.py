@@ -38,8 +38,9 @@ def snapshot(
     backends = {name: _backend(one) for name, one in counts.items() if one.calls}
     timeline = _timeline(names, recorder)
     if connections.peers is not None:
+        lost = {name: one.lost(over=not ledger.in_flight) for name, one in connections.peers.items()}
         cancels = plan.stream_cancel_after is not None
-        backends, unattributed = _counted(connections.peers, unattributed, recorder.last_done, cancels)
+        backends, unattributed = _counted(connections.peers, lost, unattributed, recorder.last_done, cancels)
         _settle(timeline, backends, recorder)
     return Result(
         plan=plan.to_json(),
@@ -91,13 +92,13 @@ def _backend(counts: BackendCounts) -> Backend:
 
 
 def _counted(
-    peers: Mapping[str, Peer], whole: Backend, end: int, cancels: bool
+    peers: Mapping[str, Peer], lost: Mapping[str, int], whole: Backend, end: int, cancels: bool
 ) -> tuple[dict[str, Backend], Backend]:
     """Return what connections counted by address, and what is left of all calls, none of which said more."""
     ok = within({name: one.ok for name, one in peers.items()}, whole.ok)
-    failed = within({name: one.failed for name, one in peers.items()}, whole.failed)
+    failed = within(lost, whole.failed)
     if cancels:  # a stream that the client cancelled as asked is ok, but its connection counts it as failed
-        beyond = {name: one.failed - failed[name] for name, one in peers.items()}
+        beyond = {name: count - failed[name] for name, count in lost.items()}
         for name, more in within(beyond, whole.ok - sum(ok.values())).items():
             ok[name] += more
     backends = {

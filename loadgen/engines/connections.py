@@ -69,6 +69,10 @@ class ConnectionLog:
         self.peers = {}
         self._counted.clear()
 
+    def counted(self) -> int:
+        """Return how many calls have been counted."""
+        return sum(peer.ok + peer.failed for peer in (self.peers or {}).values())
+
     def _count(self, subchannels: list[channelz.Subchannel]) -> None:
         """Add what each has counted since the last reading: a subchannel's own counts end with it."""
         if self.peers is None:
@@ -81,8 +85,8 @@ class ConnectionLog:
             started = one.started - (last.started if last else 0)
             ok = one.ok - (last.ok if last else 0)
             failed = one.failed - (last.failed if last else 0)
-            if ok or failed:
-                self.peers.setdefault(one.address, Peer()).add(ok, failed, now)
+            if started or ok or failed:
+                self.peers.setdefault(one.address, Peer()).add(started, ok, failed, now)
             if started:
                 self._ledger.recorder.noticed(self._ledger.backend(one.address), started, since or now, now)
         self._counted_at = now

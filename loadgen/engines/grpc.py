@@ -18,6 +18,7 @@ from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
 from loadgen.target import Target
 
+COUNT_WAIT = 0.5  # seconds after the run for connections to have counted its last calls
 STOP_GRACE = 5.0  # seconds that calls without a deadline get once the run was stopped
 SWAP_WAIT = 5.0  # seconds within which new channels should connect before they replace the old ones
 SHARE_OF_TIME = 100  # reading channelz may take one part in so many of the run's time
@@ -182,6 +183,16 @@ class GrpcEngine:
             tasks = [task for _, task in self._open.values()]
             await asyncio.gather(*tasks, *filter(None, [reader]), return_exceptions=True)
             self._sweep()
+        if self._attribution.counts_peers:
+            await self._count_rest()
+
+    async def _count_rest(self) -> None:
+        """Read until all calls are counted: a connection may hear of a call's end after its caller."""
+        end = time.monotonic() + COUNT_WAIT
+        self._read()
+        while self._log.counted() < self._ledger.sent and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+            self._read()
 
     async def _follow(self) -> None:
         """Read the connections' states about once a second, less often where that takes long."""
