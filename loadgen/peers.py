@@ -4,7 +4,7 @@ gRPC tells no caller which connection a call took, but counts the calls of each 
 nothing is known of single calls: no latency by backend, and times only as exact as the counts are read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -64,3 +64,18 @@ def settled(row: list[int], calls: int) -> list[int]:
         place = max((n for n, count in enumerate(made) if count), default=len(made) - 1)
         made[place] += more
     return made
+
+
+def by_host(calls: Mapping[str, int], hosts: Sequence[str | None]) -> list[int | None]:
+    """Return the calls of each host, of calls by `IP:PORT`.
+
+    None for all where no address is of any of the hosts: it is then that of a Service, and who is behind it
+    is not known.
+    """
+    found: dict[str, int] = {}
+    for name, count in calls.items():
+        host = name.rpartition(":")[0].strip("[]")
+        found[host] = found.get(host, 0) + count
+    if not any(host in found for host in hosts):
+        return [None] * len(hosts)
+    return [None if host is None else found.get(host, 0) for host in hosts]

@@ -48,6 +48,10 @@ SCHEMA = [
     (["loadgen.config.discovery=guess"], "at '/loadgen/config/discovery': value must be one of"),
     (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
     (["loadgen.config.backend_from=here"], "at '/loadgen/config/backend_from': 'here' does not match"),
+    (["loadgen.config.call=Get"], "at '/loadgen/config/call': 'Get' does not match pattern"),
+    (["loadgen.config.data=5"], "at '/loadgen/config/data': got number"),
+    (["loadgen.config.stream_messages=0"], "at '/loadgen/config/stream_messages': minimum: got 0, want 1"),
+    (["loadgen.config.stream_interval=1"], "at '/loadgen/config/stream_interval': got number"),
     (["loadgen.config.cold=maybe"], "at '/loadgen/config/cold'"),
     (["loadgen.parallelism=0"], "at '/loadgen/parallelism': minimum: got 0, want 1"),
 ]
@@ -56,6 +60,18 @@ OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
 KEDA = "autoscaling.mode=keda"
 HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
 CROSS = [
+    (
+        ["loadgen.config.data.name=x"],
+        "loadgen.config.data needs loadgen.config.call, which says what it is for.",
+    ),
+    (
+        ["loadgen.config.stream_cancel_after=1s"],
+        "loadgen.config.stream_cancel_after needs loadgen.config.call, which says what it is for.",
+    ),
+    (
+        ["loadgen.config.backend_from=peer", "loadgen.config.connections=per-call"],
+        "loadgen.config.backend_from peer cannot be counted with loadgen.config.connections per-call.",
+    ),
     (
         ["loadgen.parallelism=11"],
         "loadgen.parallelism is 11 but loadgen.config.concurrency is 10: each load generator needs 1 of it",

@@ -1,11 +1,13 @@
 """The plan of the load, and when it is run again."""
 
+import json
 import shutil
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from loadgen import planfile
 from loadgen.commands import run as command
 from loadgen.plan import Plan
 from tests.chart.helm import CHART, PRESETS, RELEASE, Manifests, helm, sets
@@ -90,6 +92,22 @@ def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
     result = CliRunner().invoke(command.run, words)
     assert plans, result.output
     assert plans[0].target == manifests.plan["target"]
+
+
+@pytest.mark.parametrize(
+    "data", ['[{"name":"{{number}}"}]', '{"id":1,"of":{"x":null}}', '"{\\"id\\": 12345678901234567}"']
+)
+def test_data_reaches_the_call_as_json(data, tmp_path):
+    config = f'loadgen.config={{"target":"shop:90","call":"shop.v1.Shop/Add","data":{data}}}'
+    file = tmp_path / "plan.yaml"
+    file.write_text(Manifests("--set-json", config).one("ConfigMap")["data"]["plan.yaml"])
+    known = [param.name for param in command.run.params]
+    given = planfile.read(file, known)
+    assert given["call"] == "shop.v1.Shop/Add"
+    expected = json.loads(data)
+    assert given["data"] == expected
+    ctx = command.run.make_context("run", ["--config", str(file)])
+    assert json.loads(ctx.params["data"]) == (json.loads(expected) if isinstance(expected, str) else expected)
 
 
 RUNS_AGAIN = (

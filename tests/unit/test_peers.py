@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.peers import Peer, settled, within
+from loadgen.peers import Peer, by_host, settled, within
 
 counts = st.dictionaries(st.text("abc"), st.integers(0, 10**6))
 
@@ -34,3 +34,10 @@ def test_a_peer_adds_up() -> None:
     peer.add(2, 2, 0, 200)
     assert peer == Peer(started=7, ok=5, failed=1, first=100, last=200)
     assert (peer.lost(over=False), peer.lost(over=True)) == (1, 2)
+
+
+def test_addresses_are_those_of_pods_or_of_a_service() -> None:
+    calls = {"10.0.0.1:90": 3, "10.0.0.1:91": 4, "[fd00::1]:90": 5}
+    assert by_host(calls, ["10.0.0.1", "10.0.0.2", None, "fd00::1"]) == [7, 0, None, 5]
+    assert by_host({"10.96.0.1:90": 3}, ["10.0.0.1", "10.0.0.2"]) == [None, None]
+    assert by_host({}, []) == []
