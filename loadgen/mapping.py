@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Error as ProtobufError
 from google.protobuf.message import Message
 
 from loadgen.descriptors import Method, near
@@ -63,7 +64,7 @@ def check(value: Any, method: Method, where: str) -> None:
         raise PlanError(f"{where} does not fit: {problem}")
     try:
         serialise(value, method)
-    except (json_format.Error, ValueError, TypeError) as error:
+    except (json_format.Error, ProtobufError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise PlanError(f"{where} does not fit {method.takes.full_name}: {why}") from None
 

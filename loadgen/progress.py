@@ -36,7 +36,8 @@ class Progress:
         self._ledger = ledger
         self._duration = plan.duration
         policy = plan.lb_policy if plan.connections else "a connection for every call"
-        self.say(f"calling {plan.target} ({ledger.pacer}, {policy}, discovery {plan.discovery})")
+        method = f" {plan.call}" if plan.call is not None else ""
+        self.say(f"calling {plan.target}{method} ({ledger.pacer}, {policy}, discovery {plan.discovery})")
         if self._console.is_terminal and not self._quiet:
             self._bar = RichProgress(
                 BarColumn(),

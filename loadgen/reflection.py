@@ -15,6 +15,7 @@ from loadgen.errors import LoadgenError, NotReadyError, PlanError
 VERSIONS = ("v1", "v1alpha")  # their messages are the same on the wire
 TRY_AGAIN = 0.2  # seconds
 _ABSENT = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE}
+_NO_ANSWER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -44,7 +45,7 @@ async def fetch(
                 f"{target} has no server reflection: describe the service with --proto or --protoset"
             )
         reason = (last.details() or "no message").partition("\n")[0][:200]
-        if last.code() is not grpc.StatusCode.UNAVAILABLE:
+        if last.code() not in _NO_ANSWER:
             raise LoadgenError(f"{target}: server reflection failed: {last.code().name} ({reason})")
         if time.monotonic() + TRY_AGAIN >= end:
             raise NotReadyError(

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import grpc
 import pytest
 
 from tests.server.replica import Replica
-from tests.unit.command import Load, loadgen, rules, run
+from tests.unit.command import Ended, Load, loadgen, rules, run
 from tests.unit.shop import PROTOS, SHOP, SOURCE, Shop, Sparse, descriptor_set
 from tests.unit.test_cli import check_refused
 
@@ -97,6 +98,23 @@ class TestWhereTheMethodIsFrom:
         ended = loadgen("run", "127.0.0.1:1", "--call", f"{SHOP}/Echo", "--ready-timeout", "300ms")
         check_refused(ended, 1, "waited 0.3 s for a backend to describe the service")
         assert "Connection refused" in ended.err
+
+    def test_a_server_that_says_nothing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            target = f"127.0.0.1:{silent.getsockname()[1]}"
+            ended = loadgen("run", target, "--call", f"{SHOP}/Echo", "--ready-timeout", "300ms")
+        check_refused(ended, 1, "waited 0.3 s for a backend to describe the service")
+
+    def test_stopped_while_the_server_is_asked(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(60)
+            target = f"127.0.0.1:{silent.getsockname()[1]}"
+            with Load(target, "--call", f"{SHOP}/Echo", "--ready-timeout", "10m") as load:
+                connection, _ = silent.accept()
+                with connection:
+                    load.signal(signal.SIGINT)
+                    ended = load.end()
+        assert ended == Ended(1, "", "loadgen: error: stopped before the first call\n")
 
     def test_metadata_goes_along_to_reflection(self) -> None:
         with Shop("v1", servicer=Guarded()) as shop:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pool, json_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.struct_pb2 import ListValue
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen import mapping, payload, template
-from loadgen.descriptors import Method
+from loadgen.descriptors import Descriptors, Method
 from loadgen.errors import PlanError
 from loadgen.plan import Plan
 from loadgen.shard import Shard
@@ -173,6 +174,15 @@ def test_what_does_not_fit(data: str, says: str) -> None:
 def test_what_is_no_payload(data: str, says: str) -> None:
     with pytest.raises(PlanError, match=re.escape(says)):
         target("Echo", data)
+
+
+def test_a_required_field_that_is_missing() -> None:
+    file = FileDescriptorProto(name="old.proto", syntax="proto2")
+    file.message_type.add(name="Old").field.add(name="needed", number=1, type=9, label=2)
+    file.service.add(name="S").method.add(name="Do", input_type=".Old", output_type=".Old")
+    found = Descriptors([file], "old.proto").find("S/Do")
+    with pytest.raises(PlanError, match=r"--data does not fit Old: .*needed"):
+        payload.target(Plan(target="x:1", call="S/Do"), URI, found)
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
