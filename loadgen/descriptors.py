@@ -160,6 +160,8 @@ class Descriptors:
 def check_service(call: str, service: str, known: Iterable[str], source: str) -> None:
     """Raise PlanError where there is no such service."""
     known = list(known)
+    if call.strip().strip("/") in known:
+        raise PlanError(f"--call {call} is a service: add the name of a method, which loadgen list shows")
     if service not in known:
         raise PlanError(f"--call {call}: {source} has no service {service!r}{near(service, known)}")
 

@@ -30,7 +30,8 @@ class Peer:
     def lost(self, *, over: bool) -> int:
         """Return the calls that failed; once all are `over`, those of which no end was counted did too.
 
-        gRPC counts no end of some streams of the client that pass their deadline.
+        That is of connections that could be read to the end: gRPC counts no end of some streams of the client
+        that pass their deadline.
         """
         return max(self.failed, self.started - self.ok) if over else self.failed
 

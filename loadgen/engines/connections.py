@@ -3,6 +3,7 @@
 from loadgen.engines import Connections, Connectivity, channelz
 from loadgen.ledger import Ledger
 from loadgen.peers import Peer
+from loadgen.recorder import UNATTRIBUTED
 
 _FAILED = "TRANSIENT_FAILURE"
 
@@ -24,6 +25,7 @@ class ConnectionLog:
         self._given: tuple[str, ...] | None = None
         self._last: list[channelz.Subchannel] = []
         self._counted: dict[int, channelz.Subchannel] = {}  # as calls were last counted
+        self._unended: dict[int, int] = {}
         self._counted_at: int | None = None
         self.peers: dict[str, Peer] | None = None
         """Calls by address, where they are counted."""
@@ -78,6 +80,12 @@ class ConnectionLog:
         if self.peers is None:
             return
         now, since = self._ledger.now(), self._counted_at
+        for number in self._counted.keys() - {one.number for one in subchannels}:
+            # how these calls ended will never be known
+            self.peers.setdefault(self._addresses[number], Peer()).started -= max(
+                0, self._unended.pop(number, 0)
+            )
+            del self._counted[number]
         for one in subchannels:
             # one that was not there at the last reading began with none
             last = self._counted.get(one.number) or (one if since is None else None)
@@ -85,10 +93,12 @@ class ConnectionLog:
             started = one.started - (last.started if last else 0)
             ok = one.ok - (last.ok if last else 0)
             failed = one.failed - (last.failed if last else 0)
+            self._unended[one.number] = self._unended.get(one.number, 0) + started - ok - failed
             if started or ok or failed:
                 self.peers.setdefault(one.address, Peer()).add(started, ok, failed, now)
-            if started:
-                self._ledger.recorder.noticed(self._ledger.backend(one.address), started, since or now, now)
+            number = self._ledger.backend(one.address)
+            if started and number != UNATTRIBUTED:  # beyond the limit of names: the rows of calls show it
+                self._ledger.recorder.noticed(number, started, since or now, now)
         self._counted_at = now
 
     def _note(self, subchannel: channelz.Subchannel, appearing: str) -> None:

@@ -29,6 +29,8 @@ def test_how_a_method_is_named(call: str) -> None:
         ("/", "write package.Service/Method"),
         ("a/b/c", "write package.Service/Method"),
         ("shop.v1.Shop/", "write package.Service/Method"),
+        ("shop.v1.Shop", "--call shop.v1.Shop is a service: add the name of a method"),
+        ("/shop.v1.Shop", "is a service: add the name of a method"),
         ("Shop/Echo", "no service 'Shop': did you mean shop.v1.Shop? (there is shop.v1.Shop)"),
         ("shop.v1.Shops/Echo", "did you mean shop.v1.Shop?"),
         ("zzz/Echo", "shop.proto has no service 'zzz' (there is shop.v1.Shop)"),
