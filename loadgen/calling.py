@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
-from loadgen import payload, protofiles, reflection
+from loadgen import payload, protofiles, readiness, reflection
 from loadgen.descriptors import GET, Descriptors, Method
+from loadgen.discovery import Dns
 from loadgen.engines.channels import Connection, Options
 from loadgen.engines.exchange import Streaming
 from loadgen.errors import PlanError
+from loadgen.pinning import Pinned
 from loadgen.plan import Plan
 from loadgen.shard import WHOLE, Shard
 from loadgen.target import Target, Uri
@@ -29,15 +31,17 @@ async def reflected(plan: Plan, uri: Uri, options: Options) -> Method:
 
 async def describe(uri: Uri, plan: Plan, options: Options) -> Descriptors:
     """Return what the server says of the service that the plan calls, or of all."""
+    limit = plan.ready_timeout / 1e9
+    if options.tls is not None and plan.insecure_skip_verify:
+        await readiness.first_backends(Pinned(Dns(uri), uri, options.tls), limit)
+    metadata = payload.metadata(plan)(Moment(0, plan.seed or 0))
+    if options.token is not None:
+        metadata = options.token.signed(metadata)
     # a connection of its own, and no channelz: it must not count among those of the load
     connection = Connection(uri.text, GET, replace(options, connections=0))
     try:
         return await reflection.fetch(
-            connection.channel,
-            plan.target,
-            call=plan.call,
-            metadata=payload.metadata(plan)(Moment(0)),
-            limit=plan.ready_timeout / 1e9,
+            connection.channel, uri, options, call=plan.call, metadata=metadata, limit=limit
         )
     finally:
         await connection.channel.close()

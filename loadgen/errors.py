@@ -19,3 +19,9 @@ class ResolutionError(LoadgenError):
 
 class NotReadyError(LoadgenError):
     """The backends were not there within the ready time-out."""
+
+
+class CrossedError(click.ClickException):
+    """The load was made, and a threshold was crossed."""
+
+    exit_code = 99

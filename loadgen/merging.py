@@ -61,6 +61,9 @@ def _two(one: Result, other: Result) -> Result:
         events_left_out=one.events_left_out + other.events_left_out,
         evidence=_evidence(one.evidence, other.evidence),
         replicas=_replicas(one.replicas, other.replicas),
+        warmup=_totals(one.warmup, other.warmup)
+        if one.warmup and other.warmup
+        else one.warmup or other.warmup,
     )
 
 
@@ -211,6 +214,7 @@ def _evidence(one: Evidence, other: Evidence) -> Evidence:
         addresses_now=_any_known(one.addresses_now, other.addresses_now),
         connections=_known(one.connections, other.connections),
         connections_lost=_known(one.connections_lost, other.connections_lost),
+        retries=_known(one.retries, other.retries),
     )
 
 

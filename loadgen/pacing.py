@@ -1,6 +1,6 @@
 """When calls fall due: arithmetic only, without a clock and without sleeping.
 
-All times are nanoseconds since the start of the run.
+All times are nanoseconds since the start of the run. A warm-up comes before that: its times are negative.
 """
 
 import heapq
@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from loadgen.curve import SECOND
 from loadgen.shard import WHOLE, Shard
-
-SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class Due:
     """Take again at this time (ns), or when a call ends if that is sooner; None: only then."""
     last: bool
     """Nothing will fall due after these."""
+    warmup: bool = False
+    """All of these fell due in the warm-up; else none did."""
 
 
 class Pacer(Protocol):
@@ -42,7 +43,7 @@ class Pacer(Protocol):
         ...
 
     def expected(self) -> int | None:
-        """Return how many calls will fall due in all, or None where only time limits them."""
+        """Return how many calls fall due after the warm-up at most, or None where only time limits them."""
         ...
 
 
@@ -51,7 +52,7 @@ class Closed:
 
     A call falls due when its caller came free, plus the pause. Because a slow server makes its callers
     wait, closed load slows down with the server and hides its stalls. A shard has its share of the callers
-    and of the total.
+    and of the total. In a warm-up before time 0 the same callers call, and go on without a break.
     """
 
     def __init__(
@@ -61,37 +62,44 @@ class Closed:
         total: int | None,
         duration: int | None,
         pause: int = 0,
+        warmup: int = 0,
         shard: Shard = WHOLE,
     ) -> None:
         self._concurrency = concurrency
         self._total = None if total is None else shard.share(total)
         self._duration = duration
         self._pause = pause
+        self._warmup = warmup
         # a heap: when each caller that is not calling came free
-        self._free = [0] * shard.share(concurrency)
+        self._free = [-warmup] * shard.share(concurrency)
         self._next = 0
+        self._made = 0  # calls that fell due after the warm-up
 
     def __str__(self) -> str:
         pause = f", pause {self._pause / SECOND:g} s" if self._pause else ""
-        return f"Closed{{{self._concurrency} at a time{pause}}}"
+        warmup = f" after {self._warmup / SECOND:g} s of warm-up" if self._warmup else ""
+        return f"Closed{{{self._concurrency} at a time{pause}}}{warmup}"
 
     def due(self, now: int, room: int) -> Due:
-        """Hand out a call for each caller that is free by `now`."""
+        """Hand out a call for each caller that is free by `now`, those of the warm-up by themselves."""
         first, free = self._next, self._free
         if self._duration is not None and now >= self._duration:
             return Due(first, (), 0, None, last=True)
-        if self._total is not None:
-            room = min(room, self._total - first)
+        warmup = bool(free) and free[0] < 0
+        if self._total is not None and not warmup:
+            room = min(room, self._total - self._made)
         at: list[int] = []
-        while room > len(at) and free and free[0] <= now:
+        while room > len(at) and free and free[0] <= now and warmup == (free[0] < 0):
             at.append(heapq.heappop(free))
         self._next += len(at)
-        if self._next == self._total:
+        self._made += 0 if warmup else len(at)
+        if self._made == self._total:
             return Due(first, at, 0, None, last=True)
-        wake = free[0] if free and free[0] > now else None
+        # nobody waits for time where only room was wanting
+        wake = free[0] if free and (free[0] > now or room > len(at)) else None
         if wake is not None and self._duration is not None:
             wake = min(wake, self._duration)
-        return Due(first, at, 0, wake, last=False)
+        return Due(first, at, 0, wake, last=False, warmup=warmup)
 
     def ended(self, done: Sequence[int]) -> None:
         """Free the callers of these calls, each `pause` after its call ended."""

@@ -1,4 +1,4 @@
-"""Click types for what users write: durations, rates, numbers of connections, metadata, shards."""
+"""Click types for what users write: durations, rates, stages, connections, metadata, shards, thresholds."""
 
 import math
 import re
@@ -6,6 +6,10 @@ from typing import Any
 
 import click
 import durationpy
+import grpc
+
+from loadgen import stages, thresholds
+from loadgen.stages import Stage
 
 
 class Duration(click.ParamType[int]):
@@ -57,6 +61,48 @@ class Rate(click.ParamType[float]):
         return rate
 
 
+class Stages(click.ParamType[tuple[Stage, ...]]):
+    """`30s:100,1m:500,10s@0`: how the rate changes, see `loadgen.stages`."""
+
+    name = "stages"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Stage, ...]:
+        """Return the stages; fail where one is none, or none makes a call."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return stages.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "DURATION:RATE,..."
+
+
+class Threshold(click.ParamType[thresholds.Threshold]):
+    """`p99<50ms`: what must hold of the result, see `loadgen.thresholds`."""
+
+    name = "threshold"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> thresholds.Threshold:
+        """Return the threshold; fail where its metric, comparison or limit is none."""
+        if isinstance(value, thresholds.Threshold):
+            return value
+        try:
+            return thresholds.Threshold.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "METRIC<LIMIT"
+
+
 class Connections(click.ParamType[int]):
     """How many connections to make to each backend, or `per-call`, converted to 0."""
 
@@ -105,6 +151,27 @@ class Metadata(click.ParamType[tuple[str, str]]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Show the form in the help."""
         return "KEY:VALUE"
+
+
+class Codes(click.ParamType[str]):
+    """Names of gRPC status codes with commas between them."""
+
+    name = "codes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the names in capitals, each once; fail where one is no code of an error."""
+        names = [one.strip().upper() for one in str(value).split(",")]
+        known = [code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+        for name in names:
+            if name not in known:
+                self.fail(
+                    f"{name!r} is no status code of an error: write one of {', '.join(known)}", param, ctx
+                )
+        return ",".join(dict.fromkeys(names))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the form in the help."""
+        return "CODE,..."
 
 
 class Share(click.ParamType[tuple[int, int]]):

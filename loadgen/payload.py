@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def target(plan: Plan, uri: Uri, method: Method, shard: Shard = WHOLE) -> Target
     entries = [_entry(plan, method, value, where) for value, where in _given(plan)]
     headers = metadata(plan)
     fixed = headers(Moment(0)) if headers.same else None
-    seed = plan.data_seed or 0
+    seed = plan.seed or 0
 
     def of(number: int) -> tuple[Request, Metadata]:
         number = number * shard.count + shard.index
@@ -74,6 +75,24 @@ def metadata(plan: Plan) -> Headers:
     return Headers(plan.metadata)
 
 
+def taken(plan: Plan) -> Plan:
+    """Return the plan with data from stdin in it, which can be read once only, and by no other process."""
+    if plan.data != "@-":
+        return plan
+    text = _read("--data", "-")
+    return replace(plan, data=f" {text}" if text.startswith("@") else text)  # it names no other file
+
+
+def chance(plan: Plan) -> str | None:
+    """Return what the plan leaves to chance, also in the files of its data, or None."""
+    found = plan.chance
+    if found is None and plan.data_elsewhere is not None:
+        flag = "--data" if plan.data_file is None else "--data-file"
+        if template.is_random(_read(flag, plan.data_elsewhere)):
+            return template.RANDOM
+    return found
+
+
 def _given(plan: Plan) -> Iterator[tuple[Any, str]]:
     """Give each call's data, and where it stands."""
     if plan.data_file is not None:
@@ -96,7 +115,9 @@ def _given(plan: Plan) -> Iterator[tuple[Any, str]]:
 
 def _read(flag: str, name: str) -> str:
     try:
-        return sys.stdin.buffer.read().decode() if name == "-" else Path(name).read_text("utf-8")
+        if flag == "--data" and name == "-":
+            return sys.stdin.buffer.read().decode()
+        return Path(name).read_text("utf-8")
     except OSError as error:
         raise PlanError(f"{flag}: cannot read {name}: {error.strerror}") from None
     except UnicodeDecodeError:

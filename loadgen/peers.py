@@ -18,6 +18,8 @@ class Peer:
     first: int | None = None
     """When its first call was noticed."""
     last: int | None = None
+    early: int = 0
+    """Calls in flight when the counting began: of the warm-up, yet their ends are counted."""
 
     def add(self, started: int, ok: int, failed: int, at: int) -> None:
         """Add what was counted since the last reading, read now."""

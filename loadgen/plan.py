@@ -1,27 +1,33 @@
 """What a run is asked to do: one frozen, checked set of options."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
 import durationpy
 
+from loadgen import stages, template
 from loadgen.attribution import AUTO, NONE, PEER
 from loadgen.descriptors import split
 from loadgen.errors import PlanError
+from loadgen.goal import TOTAL as DEFAULT_TOTAL
 from loadgen.parameters import Connections
+from loadgen.stages import Stage
+from loadgen.thresholds import Threshold
 
+ARRIVALS = ("constant", "poisson")
+COMPRESSIONS = ("gzip", "deflate")
 POLICIES = ("pick_first", "round_robin")
 DISCOVERIES = ("static", "dns", "poll")
-DEFAULT_TOTAL = 200
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
 DATA_ORDERS = ("turn", "random")
 
 _DURATIONS = (
-    *("duration", "interval", "poll_interval", "ready_timeout", "timeout"),
-    *("stream_interval", "stream_cancel_after"),
+    *("duration", "interval", "poll_interval", "ready_timeout", "timeout", "warmup"),
+    *("keepalive_time", "keepalive_timeout", "stream_interval", "stream_cancel_after"),
 )
 
 _OF_CALL = (
@@ -40,6 +46,12 @@ class Plan:
     duration: int | None = None
     interval: int | None = None
     rps: float | None = None
+    arrival: str | None = None
+    """One of ARRIVALS; None: constant."""
+    seed: int | None = None
+    """Of everything left to chance; None: another for each run."""
+    stages: tuple[Stage, ...] | None = None
+    warmup: int | None = None
     max_in_flight: int | None = None
     lb_policy: str = "pick_first"
     connections: int = 1
@@ -62,15 +74,36 @@ class Plan:
     data: str | None = None
     data_file: str | None = None
     data_order: str | None = None
-    data_seed: int | None = None
     stream_interval: int | None = None
     stream_messages: int | None = None
     stream_cancel_after: int | None = None
+    threshold: tuple[Threshold, ...] = ()
+    tls: bool = False
+    """Also where it is False, the other options of TLS switch it on: see `secure`."""
+    cacert: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+    insecure_skip_verify: bool = False
+    token_file: str | None = None
+    """A path; as with `token_env`, a variable's name, the token itself is not part of the plan."""
+    token_env: str | None = None
+    keepalive_time: int | None = None
+    keepalive_timeout: int | None = None
+    compression: str | None = None
+    retry: int | None = None
+    retry_codes: str | None = None
 
     def __post_init__(self) -> None:
         """Raise PlanError where options contradict each other."""
         self._check_load()
         self._check_target()
+        self._check_channel()
+        if self.seed is not None and self.chance is None and self.data_elsewhere is None:
+            raise PlanError(
+                f"--seed needs --arrival poisson, --data-order random or {template.RANDOM}:"
+                " nothing else is left to chance"
+            )
         if self.poll_interval is not None and self.discovery != "poll":
             raise PlanError("--poll-interval needs --discovery poll")
         if self.cold and self.expect_backends is not None:
@@ -85,15 +118,23 @@ class Plan:
             raise PlanError("--health-check needs --lb-policy round_robin: pick_first ignores it")
 
     def _check_load(self) -> None:
-        if self.rps is None:
+        if self.stages is not None:
+            self._check_stages(self.stages)
+        if self.arrival is not None and not self.open:
+            raise PlanError("--arrival is for open load: give --rps or --stages too")
+        check_thresholds(self.threshold, is_open=self.open)
+        if not self.open:
             if self.max_in_flight is not None:
-                raise PlanError("--max-in-flight is for open load (--rps): use --concurrency for closed load")
+                raise PlanError(
+                    "--max-in-flight is for open load (--rps, --stages): use --concurrency for closed load"
+                )
             return
+        flag = "--rps" if self.stages is None else "--stages"
         if self.interval is not None:
-            raise PlanError("--rps sets when calls start, --interval too: leave one out")
+            raise PlanError(f"{flag} sets when calls start, --interval too: leave one out")
         if self.concurrency is not None:
             raise PlanError(
-                "--rps starts calls whatever is in flight: use --max-in-flight, not --concurrency"
+                f"{flag} starts calls whatever is in flight: use --max-in-flight, not --concurrency"
             )
 
     def _check_target(self) -> None:
@@ -110,6 +151,12 @@ class Plan:
             raise PlanError("--data-order needs --data-file: what is given by --data is one payload")
         if self.backend_from == PEER and self.connections == Connections.PER_CALL:
             raise PlanError("--backend-from peer cannot be counted with --connections per-call")
+        for one in self.threshold:
+            if one.of_each and self.attribution in {PEER, NONE}:
+                raise PlanError(
+                    f"--threshold {one} needs to know who answered each call: say where a reply tells it with"
+                    " --backend-from field:NAME or metadata:KEY"
+                )
 
     @property
     def attribution(self) -> str:
@@ -119,6 +166,73 @@ class Plan:
         if self.call is None or split(self.call) == ("Service", "Get"):
             return "field:id"
         return NONE if self.connections == Connections.PER_CALL else PEER
+
+    @property
+    def chance(self) -> str | None:
+        """Return what is left to chance, as far as the plan alone tells: data may be in a file."""
+        if self.arrival == "poisson":
+            return "--arrival poisson"
+        if self.data_order == "random":
+            return "--data-order random"
+        texts = (self.data or "", *(value for _, value in self.metadata))
+        return template.RANDOM if any(map(template.is_random, texts)) else None
+
+    @property
+    def data_elsewhere(self) -> str | None:
+        """Return the file that holds the data, if one does."""
+        if self.data is not None and self.data.startswith("@"):
+            return self.data.removeprefix("@")
+        return self.data_file
+
+    def _check_stages(self, asked: Sequence[Stage]) -> None:
+        for flag, given in (("--rps", self.rps), ("--duration", self.duration), ("--total", self.total)):
+            if given is not None:
+                raise PlanError(f"--stages says how fast and how long, {flag} too: leave one out")
+        whole = stages.length(asked)
+        if self.warmup is not None and self.warmup >= whole:
+            raise PlanError(
+                f"--warmup is the first part of --stages, which take {whole / 1e9:g} s: nothing is left then"
+            )
+
+    @property
+    def open(self) -> bool:
+        """Whether calls fall due by the clock, whatever is in flight."""
+        return self.rps is not None or self.stages is not None
+
+    @property
+    def length(self) -> int | None:
+        """How long it makes calls after the warm-up (ns), where time limits that."""
+        return self.duration if self.stages is None else stages.length(self.stages) - (self.warmup or 0)
+
+    def _check_channel(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise PlanError("--cert and --key need each other")
+        if self.insecure_skip_verify and self.cacert is not None:
+            raise PlanError("--cacert verifies, --insecure-skip-verify does not: leave one out")
+        if self.token_file is not None and self.token_env is not None:
+            raise PlanError("--token-file and --token-env both give the token: leave one out")
+        if self.token and any(key == "authorization" for key, _ in self.metadata):
+            raise PlanError(f"--metadata authorization and {self.token} exclude each other: leave one out")
+        if self.keepalive_timeout is not None and self.keepalive_time is None:
+            raise PlanError("--keepalive-timeout needs --keepalive-time")
+        if self.retry_codes is not None and self.retry is None:
+            raise PlanError("--retry-codes needs --retry")
+
+    @property
+    def secure(self) -> bool:
+        """Whether to use TLS."""
+        return (
+            self.tls
+            or self.insecure_skip_verify
+            or any(one is not None for one in (self.cacert, self.cert, self.server_name))
+        )
+
+    @property
+    def token(self) -> str | None:
+        """The option that gives a token, if one does."""
+        if self.token_file is not None:
+            return "--token-file"
+        return None if self.token_env is None else "--token-env"
 
     @property
     def limits(self) -> tuple[int | None, int | None]:
@@ -147,5 +261,18 @@ class Plan:
                 value = self.attribution
             elif field.name == "data" and not value.startswith("@"):
                 value = f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
+            elif field.name == "stages":
+                value = stages.write(value)
+            elif field.name == "threshold":
+                value = [str(one) for one in value]
             content[field.name] = value
         return content
+
+
+def check_thresholds(thresholds: Sequence[Threshold], *, is_open: bool) -> None:
+    """Raise PlanError where one is about a target rate and the load has none."""
+    for one in thresholds:
+        if one.of_target and not is_open:
+            raise PlanError(
+                f"--threshold {one} needs open load (--rps, --stages): closed load has no rate to aim for"
+            )

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from loadgen import handshake
 from loadgen.discovery import Backends, Discovery
 from loadgen.engines import Connectivity, Engine
 from loadgen.errors import NotReadyError, ResolutionError
@@ -43,7 +44,7 @@ async def wait(
             if time.monotonic() >= end and now.connected and expect is None:
                 return backends  # an address that neither connects nor fails must not hold up the others
             if time.monotonic() >= end:
-                reason = now.reason or await engine.explain()
+                reason = await engine.explain(now.reason)
                 raise NotReadyError(_explain(now, expect, limit, target, reason))
             # an unsettled channel is left alone: it backs off and tries again by itself
             if time.monotonic() >= look_again and (now.settled or not now.connected):
@@ -61,5 +62,7 @@ def _explain(now: Connectivity, expect: int | None, limit: float, target: str, r
     text = f"{target}: waited {limit:g} s for {wanted}: {now.connected} connected{known}"
     if expect and now.known is not None and now.known < expect and now.connected:
         return f"{text}; is it a headless service with {expect} ready replicas?"
-    cure = "check that it runs and that host and port are right"
+    cure = handshake.cure(reason) or "check that it runs and that host and port are right"
+    if not now.known and not now.failing:
+        cure += "; a headless Service has no address until a replica is ready"
     return f"{text}; {reason}; {cure}" if reason else f"{text}; {cure}"

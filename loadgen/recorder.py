@@ -45,7 +45,7 @@ class BackendCounts:
 
 
 class Recorder:
-    """Everything that is kept of finished calls.
+    """Everything that is kept of finished calls. Those of a warm-up, due before time 0, are left out.
 
     Latency is done - due, service time is done - sent, lag is sent - due (all ns). Latency and service
     time are of calls that succeeded; those that failed have a histogram of their own.
@@ -91,10 +91,11 @@ class Recorder:
 
     def flush(self) -> None:
         """Fold the rows that wait."""
-        if not self._buffer:
-            return
         rows = np.array(self._buffer, np.int64).reshape(-1, COLUMNS).T
         del self._buffer[:]
+        rows = rows[:, rows[columns.DUE] >= 0]
+        if not rows.size:
+            return
         due, sent, done = rows[columns.DUE], rows[columns.SENT], rows[columns.DONE]
         backend, outcome = rows[columns.BACKEND], rows[columns.OUTCOME]
         ok = outcome == OK

@@ -9,8 +9,13 @@ import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
+from loadgen import handshake
 from loadgen.descriptors import Descriptors, check_service, split
+from loadgen.discovery import Backends
+from loadgen.engines import failure
+from loadgen.engines.channels import Options
 from loadgen.errors import LoadgenError, NotReadyError, PlanError
+from loadgen.target import Uri
 
 VERSIONS = ("v1", "v1alpha")  # their messages are the same on the wire
 TRY_AGAIN = 0.2  # seconds
@@ -21,13 +26,20 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 async def fetch(
-    channel: grpc.aio.Channel, target: str, *, call: str | None, metadata: Metadata, limit: float
+    channel: grpc.aio.Channel,
+    uri: Uri,
+    options: Options,
+    *,
+    call: str | None,
+    metadata: Metadata,
+    limit: float,
 ) -> Descriptors:
     """Ask the server for the service of `call`, or for all services.
 
     Raises PlanError where it has no reflection or no such service, NotReadyError where it cannot be reached
     within `limit` seconds, LoadgenError where it refuses.
     """
+    target = uri.text.removeprefix("dns:///")
     end = time.monotonic() + limit
     while True:
         left = max(0.1, end - time.monotonic())
@@ -44,13 +56,16 @@ async def fetch(
             raise PlanError(
                 f"{target} has no server reflection: describe the service with --proto or --protoset"
             )
-        reason = (last.details() or "no message").partition("\n")[0][:200]
+        reason = failure.message(last.details() or "no message", options.token)
         if last.code() not in _NO_ANSWER:
             raise LoadgenError(f"{target}: server reflection failed: {last.code().name} ({reason})")
         if time.monotonic() + TRY_AGAIN >= end:
+            reason = await failure.explain(
+                channel, Backends(uri.text, uri.literal or None), uri, options.tls, reason
+            )
+            cure = handshake.cure(reason) or "check that it runs and that host and port are right"
             raise NotReadyError(
-                f"{target}: waited {limit:g} s for a backend to describe the service: {reason}; check that it"
-                " runs and that host and port are right"
+                f"{target}: waited {limit:g} s for a backend to describe the service: {reason}; {cure}"
             )
         await asyncio.sleep(TRY_AGAIN)
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import fastjsonschema
 
+from loadgen import goal
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 
@@ -26,13 +27,23 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Totals:
-    """Calls of the whole run: due = sent + dropped, sent = ok + failed."""
+    """Calls of a part of the run: due = sent + dropped, sent = ok + failed + in flight, at its end 0."""
 
     due: int
     sent: int
     ok: int
     failed: int
     dropped: int
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were sent and have not ended."""
+        return self.sent - self.ok - self.failed
+
+    @property
+    def add_up(self) -> bool:
+        """Whether they are those of a part that has ended."""
+        return self.due == self.sent + self.dropped and not self.in_flight
 
 
 @dataclass(slots=True)
@@ -72,6 +83,8 @@ class Part:
     """Of all shards, whether their calls are in the result or not."""
     started: int
     """Wall-clock time of its start, ns since the Unix epoch."""
+    duration: int
+    """From then until its last call ended, in ns."""
 
 
 @dataclass(slots=True)
@@ -107,6 +120,8 @@ class Evidence:
     connections: int | None
     """Connections made over the run; None where that cannot be known."""
     connections_lost: int | None
+    retries: int | None = None
+    """Attempts that gRPC made again, at least so many; None where none were asked for, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +151,7 @@ class Result:
     shards: list[Part]
     """Whose calls these are, in order of their numbers; a run of its own is shard 0 of 1."""
     started: int
-    """Wall-clock time of the first shard's start, ns since the Unix epoch."""
+    """Wall-clock time of the first shard's start, after a warm-up; ns since the Unix epoch."""
     duration: int
     """From then until the last call ended."""
     partial: str | None
@@ -161,6 +176,13 @@ class Result:
     evidence: Evidence
     replicas: list[Replica] | None = None
     """The server's pods; None where nobody looked."""
+    warmup: Totals | None = None
+    """Calls that fell due before `started`: they are in no other figure. None where there was no warm-up."""
+
+    @property
+    def open(self) -> bool:
+        """Whether calls fell due by the clock, whatever was in flight."""
+        return "rps" in self.plan or "stages" in self.plan
 
     def missing(self) -> list[int]:
         """Return the shards whose calls are not in the result."""
@@ -171,9 +193,23 @@ class Result:
         """Return the time from the first shard's start to the last one's."""
         return max(shard.started for shard in self.shards) - self.started
 
+    def apart(self) -> bool:
+        """Return whether there is no moment at which all shards ran."""
+        ended = min(shard.started + shard.duration for shard in self.shards)
+        return ended < max(shard.started for shard in self.shards)
+
     def rate(self) -> float:
-        """Return calls sent per second of the run."""
-        return self.totals.sent * 1e9 / self.duration if self.duration else 0.0
+        """Return calls sent per second: of the run, in open load of the time in which they were to be sent.
+
+        So it is not low for the time that the last answers took, but for calls that were late or dropped.
+        """
+        window = self.duration
+        if self.open:
+            window = max(
+                (one.last_call or 0 for one in (*self.backends.values(), self.unattributed)), default=0
+            )
+            window = max(window, 0 if self.partial else goal.of(self.plan).length or 0)
+        return self.totals.sent * 1e9 / window if window else 0.0
 
     def throughput(self) -> float:
         """Return calls that succeeded per second of the run."""
@@ -188,7 +224,12 @@ class Result:
             "plan": self.plan,
             "pacing": self.pacing,
             "shards": [
-                {"index": shard.index, "count": shard.count, "started_ns": shard.started}
+                {
+                    "index": shard.index,
+                    "count": shard.count,
+                    "started_ns": shard.started,
+                    "duration_ns": shard.duration,
+                }
                 for shard in self.shards
             ],
             "started": datetime.fromtimestamp(self.started / 1e9, UTC).isoformat(),
@@ -217,6 +258,7 @@ class Result:
             "events_left_out": self.events_left_out,
             "evidence": _plain(self.evidence),
             **({} if self.replicas is None else {"replicas": [_plain(one) for one in self.replicas]}),
+            **({} if self.warmup is None else {"warmup": _plain(self.warmup)}),
         }
 
     @classmethod
@@ -241,8 +283,9 @@ class Result:
     def _adds_up(self) -> bool:
         totals, backends = self.totals, [*self.backends.values(), self.unattributed]
         return (
-            totals.due == totals.sent + totals.dropped
-            and totals.sent == totals.ok + totals.failed == sum(one.calls for one in backends)
+            totals.add_up
+            and (self.warmup is None or self.warmup.add_up)
+            and totals.sent == sum(one.calls for one in backends)
             and totals.ok == sum(one.calls for one in self.outcomes if one.code == "OK")
             and totals.failed == sum(one.calls for one in self.outcomes if one.code != "OK")
         )
@@ -254,7 +297,10 @@ class Result:
             plan=content["plan"],
             pacing=content["pacing"],
             versions=content["versions"],
-            shards=[Part(shard["index"], shard["count"], shard["started_ns"]) for shard in content["shards"]],
+            shards=[
+                Part(shard["index"], shard["count"], shard["started_ns"], shard["duration_ns"])
+                for shard in content["shards"]
+            ],
             started=content["started_ns"],
             duration=content["duration_ns"],
             partial=content["partial"],
@@ -289,6 +335,7 @@ class Result:
             events_left_out=content["events_left_out"],
             evidence=Evidence(**content["evidence"]),
             replicas=[Replica(**one) for one in content["replicas"]] if "replicas" in content else None,
+            warmup=Totals(**content["warmup"]) if "warmup" in content else None,
         )
 
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from loadgen import attribution, barrier, calling, readiness
+from loadgen import attribution, calling, load, readiness
 from loadgen.descriptors import Method
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
-from loadgen.engines.channels import Options
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import LoadgenError, PlanError, ResolutionError
 from loadgen.ledger import Ledger
-from loadgen.pacing import Closed, Constant, Pacer
+from loadgen.options import options_of
+from loadgen.pinning import Pinned
 from loadgen.plan import DEFAULT_POLL_INTERVAL, Plan
 from loadgen.progress import Progress
 from loadgen.recorder import Recorder
@@ -21,24 +22,7 @@ from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
 from loadgen.target import Uri
 
-MAX_IN_FLIGHT = 10_000  # of open load, where it is not said
-
-
-def pacer_of(plan: Plan, shard: Shard = WHOLE) -> Pacer:
-    """Return the pacer for a shard's part of the plan's load; raises PlanError where that is no call."""
-    total, duration = plan.limits
-    if plan.rps is not None:
-        pacer = Constant(plan.rps, total=total, duration=duration, shard=shard)
-        if pacer.expected() == 0:
-            raise PlanError(f"the load has fewer calls than shards ({shard.count}): each needs one")
-        return pacer
-    concurrency = plan.concurrency or 1
-    for flag, whole in (("--total", total), ("--concurrency", concurrency)):
-        if whole is not None and whole < shard.count:
-            raise PlanError(f"{flag} {whole} is less than there are shards ({shard.count}): each needs one")
-    if total is not None:
-        concurrency = min(concurrency, total)
-    return Closed(concurrency, total=total, duration=duration, pause=plan.interval or 0, shard=shard)
+Together = Callable[[], Awaitable[list[int]]]
 
 
 def discovery_of(plan: Plan, uri: Uri) -> Discovery:
@@ -55,25 +39,22 @@ def discovery_of(plan: Plan, uri: Uri) -> Discovery:
 class Run:
     """A run of a shard's part of a plan. Making it checks the plan: errors come before any load."""
 
-    def __init__(self, plan: Plan, shard: Shard = WHOLE, together: tuple[str, int] | None = None) -> None:
-        """`together`: host and port at which shard 0 waits for the others; None: each starts by itself."""
-        self.plan = plan
+    def __init__(self, plan: Plan, shard: Shard = WHOLE, together: Together | None = None) -> None:
+        """`together` waits for the other shards to be ready, and returns which of them did not come."""
+        self.plan = plan = load.settled(plan, shard)
         self.shard = shard
         self._together = together
         self._uri = Uri.parse(plan.target)
+        self._options = options_of(plan, self._uri)
         self._discovery = discovery_of(plan, self._uri)
+        if self._options.tls is not None and plan.insecure_skip_verify:
+            self._discovery = Pinned(self._discovery, self._uri, self._options.tls)
         self._recorder = Recorder()
-        pacer = pacer_of(plan, shard)
-        in_flight = plan.max_in_flight or MAX_IN_FLIGHT
-        if plan.rps is None:
-            in_flight = plan.concurrency or 1
-        in_flight = max(1, shard.share(in_flight))
-        self._ledger = Ledger(pacer, self._recorder, max_in_flight=in_flight)
-        self._options = Options(
-            plan.lb_policy,
-            plan.connections,
-            plan.health_check,
-            plan.timeout / 1e9 if plan.timeout else None,
+        self._ledger = Ledger(
+            load.pacer_of(plan, shard),
+            self._recorder,
+            max_in_flight=load.in_flight_of(plan, shard),
+            warmup=plan.warmup or 0,
         )
         method = calling.known(plan)
         self._made: Engine | None = None if method is None else self._engine_for(method)
@@ -154,21 +135,23 @@ class Run:
     async def _start_together(self, progress: Progress) -> list[int]:
         if self._together is None:
             return []
-        absent = await barrier.wait(self.shard, *self._together)
+        absent = await self._together()
         if absent:
             names = ", ".join(str(index) for index in absent)
-            progress.say(f"shard {names} did not come in {barrier.LIMIT:g} s: starting without it")
+            progress.say(f"shard {names} did not come: starting without it")
         return absent
 
     async def _load(self, backends: Backends, absent: list[int], progress: Progress) -> None:
         self._ledger.start()
         for index in absent:
             self._ledger.event("shard.absent", shard=index)
-        progress.start(self._ledger, self.plan)
+        progress.start(self.plan, str(self._ledger.pacer), self._ledger.counts)
         followers = [
             asyncio.create_task(self._follow(backends)),
             asyncio.create_task(progress.run()),
         ]
+        if self._options.token is not None:
+            followers.append(asyncio.create_task(self._options.token.follow(self._ledger)))
         try:
             await self._engine.run()
         finally:

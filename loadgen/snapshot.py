@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 
 import grpc
 
@@ -50,7 +51,7 @@ def snapshot(
             "grpc": grpc.__version__,
             "python": platform.python_version(),
         },
-        shards=[Part(shard.index, shard.count, recorder.started)],
+        shards=[Part(shard.index, shard.count, recorder.started, recorder.last_done)],
         started=recorder.started,
         duration=recorder.last_done,
         partial=None if ledger.stopped is None else f"stopped by {ledger.stopped}",
@@ -76,8 +77,17 @@ def snapshot(
             addresses_now=addresses_now,
             connections=connections.made,
             connections_lost=connections.lost,
+            retries=_retries(plan, ledger, connections),
         ),
+        warmup=None if plan.warmup is None else replace(ledger.warmup),
     )
+
+
+def _retries(plan: Plan, ledger: Ledger, connections: Connections) -> int | None:
+    """Count attempts beyond one a call. Health checks are attempts to channelz, too: they hide the number."""
+    if plan.retry is None or plan.health_check or connections.attempts is None:
+        return None
+    return max(0, connections.attempts - ledger.sent)
 
 
 def _backend(counts: BackendCounts) -> Backend:
@@ -95,7 +105,11 @@ def _counted(
     peers: Mapping[str, Peer], lost: Mapping[str, int], whole: Backend, end: int, cancels: bool
 ) -> tuple[dict[str, Backend], Backend]:
     """Return what connections counted by address, and what is left of all calls, none of which said more."""
-    ok = within({name: one.ok for name, one in peers.items()}, whole.ok)
+    ok = {name: one.ok for name, one in peers.items()}
+    early = within(
+        {name: min(one.early, one.ok) for name, one in peers.items()}, max(0, sum(ok.values()) - whole.ok)
+    )
+    ok = within({name: count - early[name] for name, count in ok.items()}, whole.ok)
     failed = within(lost, whole.failed)
     if cancels:  # a stream that the client cancelled as asked is ok, but its connection counts it as failed
         beyond = {name: count - failed[name] for name, count in lost.items()}

@@ -1,17 +1,24 @@
 """The part of a result file that is derived from the rest, for people and scripts."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from loadgen import thresholds
 from loadgen.histogram import Histogram
 from loadgen.result import Result
 from loadgen.spread import Spread
+from loadgen.thresholds import Check
 from loadgen.verdict import judge
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 
-def of(result: Result) -> dict[str, Any]:
-    """Return rate and throughput (calls/s), times in seconds, the spread and the verdict."""
+def of(result: Result, checks: Sequence[Check] | None = None) -> dict[str, Any]:
+    """Return rate and throughput (calls/s), times in seconds, the spread, thresholds and the verdict.
+
+    `checks` are what became of thresholds, by default of those of the plan.
+    """
+    checks = thresholds.judge(result) if checks is None else checks
     spread = Spread.of(result)
     return {
         "rate": round(result.rate(), 3),
@@ -32,6 +39,8 @@ def of(result: Result) -> dict[str, Any]:
             "missing": result.missing(),
             "skew_s": result.skew() / 1e9,
         },
+        "thresholds": [check.to_json() for check in checks],
+        "passed": thresholds.passed(checks),
         "verdict": [{"rule": finding.rule, "text": finding.text} for finding in judge(result)],
     }
 

@@ -12,6 +12,8 @@ from loadgen.errors import PlanError
 
 _MASK = (1 << 64) - 1
 _MARK = re.compile(r"\{\{\{\{|\{\{(.*?)\}\}|\{\{", re.DOTALL)
+_RANDOM = re.compile(r"\{\{\s*(uuid|randint)\b")
+RANDOM = "{{uuid}} or {{randint}} in data or metadata"
 HELP = "{{number}}, {{message}}, {{uuid}}, {{randint LOW HIGH}}, {{now}}, {{now_iso}}"
 
 
@@ -28,7 +30,7 @@ class Moment:
     """Random numbers that were drawn for it."""
 
     def random(self, size: int) -> int:
-        """Return a number from 0 to `size` - 1, the same for the same seed, call and place."""
+        """Return a number from 0 to `size` - 1, the same for the same seed, call and place; up to 64 bits."""
         self.drawn += 1
         return mix(self.seed, self.number, self.message, self.drawn) * size >> 64
 
@@ -65,7 +67,9 @@ def _now_iso(_: Moment) -> str:
 _PLAIN: dict[str, Value] = {
     "number": lambda moment: str(moment.number),
     "message": lambda moment: str(moment.message),
-    "uuid": lambda _: str(uuid.uuid4()),
+    "uuid": lambda moment: str(
+        uuid.UUID(int=moment.random(1 << 64) << 64 | moment.random(1 << 64), version=4)
+    ),
     "now": lambda _: str(time.time_ns() // 1_000_000),
     "now_iso": _now_iso,
 }
@@ -87,6 +91,11 @@ def _value(text: str, where: str) -> Value:
             )
         return lambda moment: str(low + moment.random(high - low + 1))
     raise PlanError(f"{where}: {{{{{text}}}}} is no template: there are {HELP}; {{{{{{{{ stands for {{{{")
+
+
+def is_random(content: str) -> bool:
+    """Tell whether a text holds templates that are left to chance."""
+    return _RANDOM.search(content) is not None
 
 
 def text(content: str, where: str) -> str | Value:

@@ -8,15 +8,17 @@ is missing it says so.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from loadgen import goal, handshake
 from loadgen.attribution import PEER
 from loadgen.events import Event
 from loadgen.result import Replica, Result
 from loadgen.shard import Shard
-from loadgen.spread import Spread
+from loadgen.spread import Spread, present
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 SKEW = 250 * MILLISECOND  # between shards: more is said
+LATE = 20 * MILLISECOND  # of 1 call in 100: less is not worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,9 @@ def judge(result: Result) -> list[Finding]:
     return [cause, *(Finding(name, text) for name, text in warnings if text is not None)]
 
 
-def _present(result: Result) -> list[Replica]:
-    """Return the replicas that were ready before the end, where somebody looked at them."""
-    end = result.started + result.duration
-    return [one for one in result.replicas or () if one.ready_at is not None and one.ready_at < end]
-
-
 def _idle(result: Result) -> list[Replica]:
     """Return those that got no call while others got some."""
-    replicas = _present(result)
+    replicas = present(result)
     return [one for one in replicas if one.calls == 0] if any(one.calls for one in replicas) else []
 
 
@@ -64,7 +60,7 @@ def nothing_succeeded(result: Result) -> str | None:
     if result.totals.ok:
         return None
     if not result.outcomes:
-        return "No call was made."
+        return "No call was made." if result.warmup is None else "No call was made after the warm-up."
     worst = result.outcomes[0]
     cures = {
         "UNIMPLEMENTED": (
@@ -73,10 +69,13 @@ def nothing_succeeded(result: Result) -> str | None:
         ),
         "UNAVAILABLE": "The backends could not be reached: check address, port and whether they run.",
         "DEADLINE_EXCEEDED": "No answer came within the deadline: the server is slower than --timeout.",
-        "UNAUTHENTICATED": "The server wants credentials: give them with --metadata.",
+        "UNAUTHENTICATED": "The server wants credentials: give them with --token-file or --metadata.",
         "PERMISSION_DENIED": "The server refuses these credentials.",
     }
+    secured = handshake.cure(worst.message) if worst.code == "UNAVAILABLE" else None
     cure = cures.get(worst.code, "The status code and message above are what the server said.")
+    if secured is not None:
+        cure = f"{worst.message}: {secured}."
     return f"No call succeeded; {worst.calls} of {result.totals.sent} ended {worst.code}. {cure}"
 
 
@@ -119,20 +118,26 @@ def new_addresses_unused(result: Result) -> str | None:
 
 def connection_balanced(result: Result) -> str | None:
     """One address, one connection, one backend: connections were balanced, not calls."""
-    evidence = result.evidence
+    evidence, replicas = result.evidence, result.replicas or ()
     if len(result.backends) != 1 or evidence.connections != len(result.shards):
         return None
     addresses = evidence.addresses_now or evidence.addresses
     if addresses is None or len(addresses) != 1:
         return None
+    if any(
+        one.ip is not None and addresses[0].startswith((f"{one.ip}:", f"[{one.ip}]:")) for one in replicas
+    ):
+        return None  # the address is a pod's own: a headless service of one replica
     over = "one connection" if evidence.connections == 1 else f"{evidence.connections} connections"
-    others = "its other replicas" if _idle(result) else "if the service has more replicas they"
-    return (
-        f"All {result.totals.sent} calls went over {over} to the one address {addresses[0]} and"
-        " reached one backend. A ClusterIP picks a backend for each connection, not for each call, and gRPC"
-        f" keeps its connection: {others} got nothing. Make it headless (headless=true) and use"
-        " --lb-policy round_robin."
+    went = (
+        f"All {result.totals.sent} calls went over {over} to the one address {addresses[0]} and reached one"
+        " backend."
     )
+    why = "picks a backend for each connection, not for each call, and gRPC keeps its connection"
+    cure = "Make it headless (headless=true) and use --lb-policy round_robin."
+    if _idle(result):
+        return f"{went} A ClusterIP {why}: the other replicas got nothing. {cure}"
+    return f"{went} A ClusterIP {why}: if the service has more replicas they got nothing. {cure}"
 
 
 def pick_first(result: Result) -> str | None:
@@ -216,7 +221,9 @@ def replicas_changed(result: Result) -> str | None:
 def cold_channel(result: Result) -> str | None:
     """The burst came before the connections were there."""
     spread = Spread.of(result)
-    if not result.evidence.cold or spread.even or spread.backends < 2:
+    uneven = spread.backends > 1 and not spread.even
+    failed = any(event.name == "connection.failed" for event in result.events)
+    if not result.evidence.cold or not (uneven or (spread.idle and not failed)):
         return None
     return (
         "The load began on a channel that had not connected: calls waited, and the queue went to whichever"
@@ -308,30 +315,57 @@ def some_failed(result: Result) -> str | None:
 
 
 def some_dropped(result: Result) -> str | None:
-    """Calls fell due without room."""
+    """Calls fell due without room, for want of answers or because the client was late."""
     dropped = result.totals.dropped
     if not dropped:
         return None
     return (
         f"{_calls(dropped)} of {result.totals.due} fell due while --max-in-flight calls were in flight and"
-        " were never sent: the percentiles leave them out, so the truth is worse than they say."
+        f" were never sent: {_why_no_room(result)} The percentiles leave them out, so the truth is worse than"
+        " they say."
     )
+
+
+def _why_no_room(result: Result) -> str:
+    if _late(result):
+        return "the load generator itself was late, so they came in bursts, which says nothing of the server."
+    rate = goal.of(result.plan).rate or result.rate()
+    mean, most = result.service.mean() / SECOND, int(result.plan.get("max_in_flight", goal.MAX_IN_FLIGHT))
+    if rate * mean > 0.8 * most:
+        return (
+            f"answers took {mean:.2g} s on average, so {rate:g} calls/s keep some {rate * mean:.0f} in"
+            " flight. The server is too slow for this rate, or --max-in-flight is too low."
+        )
+    return f"answers took up to {result.service.max / SECOND:.2g} s, and calls piled up meanwhile."
+
+
+def _late(result: Result) -> bool:
+    """Return whether the client was the limit: calls started late, and not only after the server had stalled.
+
+    When a server that stalled answers all at once, the client is busy for a moment: some calls are late then,
+    but by little against what they took. A client at its limit is late with most calls, or by much.
+    """
+    late = result.lag.percentile(99)
+    if not result.open or late < LATE:
+        return False
+    return result.lag.percentile(50) >= LATE // 4 or late >= result.service.percentile(99) / 4
 
 
 def client_late(result: Result) -> str | None:
     """The client could not start calls when they were due."""
-    late = result.lag.percentile(99)
-    if "rps" not in result.plan or late < 20 * MILLISECOND:
+    if not _late(result):
         return None
+    late, took = result.lag.percentile(99) / MILLISECOND, result.service.percentile(99) / MILLISECOND
     return (
-        f"The load generator itself was late: 1 call in 100 started {late / MILLISECOND:.0f} ms or more after"
-        " it was due. Latencies include that; lower --rps, or give it more CPU, before blaming the server."
+        f"The load generator itself was late: 1 call in 100 started {late:.0f} ms or more after it was due,"
+        f" while 99 in 100 took up to {took:.0f} ms once started. Latencies include both; lower the rate,"
+        " give it more CPU or more shards before blaming the server."
     )
 
 
 def closed_hides_stalls(result: Result) -> str | None:
     """Closed load stopped asking while the server stalled."""
-    if "rps" in result.plan or result.latency.count < 100 or not result.duration:
+    if result.open or result.latency.count < 100 or not result.duration:
         return None
     usual, p99 = result.latency.percentile(50), result.latency.percentile(99)
     number, waited = result.latency.above(max(20 * usual, 50 * MILLISECOND, p99))
@@ -347,9 +381,20 @@ def closed_hides_stalls(result: Result) -> str | None:
     )
 
 
+def retries_hide(result: Result) -> str | None:
+    """Attempts failed that no figure counts, since gRPC made them again."""
+    retries = result.evidence.retries
+    if not retries:
+        return None
+    return (
+        f"gRPC made attempts again, {retries} at least: failures that the counts do not show. Their time is"
+        " part of the latency of the calls."
+    )
+
+
 def idle_replicas(result: Result) -> str | None:
     """Replicas that are there got nothing, which an autoscaler does not see."""
-    idle, replicas = _idle(result), _present(result)
+    idle, replicas = _idle(result), present(result)
     if not idle:
         return None
     counts = [one.calls or 0 for one in replicas]
@@ -378,6 +423,8 @@ def shards_apart(result: Result) -> str | None:
     """Shards began at different times."""
     if result.skew() <= SKEW:
         return None
+    if result.apart():
+        return "The shards did not run at the same time: together they were not the load that was asked for."
     return (
         f"The shards started {result.skew() / SECOND:.2f} s apart: at both ends of the run the load was less"
         " than was asked for."
@@ -390,6 +437,7 @@ WARNINGS: tuple[Rule, ...] = (
     some_dropped,
     client_late,
     closed_hides_stalls,
+    retries_hide,
     idle_replicas,
     shards_missing,
     shards_apart,

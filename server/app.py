@@ -15,6 +15,7 @@ from server.listen import CannotListen, join, refusal
 from server.memory import Memory
 from server.metrics import Calls, Exposition, Metrics
 from server.settings import Settings
+from server.tls import Certificates
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +23,7 @@ _log = structlog.get_logger(__name__)
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 1 if the drain cut calls off.
 
-    Raises CannotListen, before anything is served.
+    Raises CannotListen or CannotSecure, before anything is served.
     """
     log.configure(settings.log_level)
     return asyncio.run(_serve(settings))
@@ -32,7 +33,9 @@ async def _serve(settings: Settings) -> int:
     signals = Signals()
     exposition = _expose(settings)
     server = grpc.aio.server(options=_options(settings))
-    port = _bind(server, settings)
+    certificates = Certificates(settings.tls) if settings.tls else None
+    credentials = certificates.credentials() if certificates else None
+    port = _bind(server, settings.host, settings.port, "--port", credentials)
 
     address = settings.address or join(settings.host, port)
     identity = Identity.new(settings.name, address)
@@ -40,6 +43,7 @@ async def _serve(settings: Settings) -> int:
     memory = Memory(settings.footprint) if settings.footprint else None
     metrics = Metrics(identity, calls, memory.account if memory else None)
     checks = Health()
+    probed, health_port = _probed(settings, checks)
     handler = service.Service(identity, settings.faults, calls, memory).handler()
     server.add_generic_rpc_handlers([handler])
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -48,6 +52,8 @@ async def _serve(settings: Settings) -> int:
     exposition.start(metrics)
     await checks.set(service.NAME, health_pb2.HealthCheckResponse.SERVING)
     await server.start()
+    if probed is not None:
+        await probed.start()
     _log.info(
         "serving",
         id=identity.id,
@@ -55,9 +61,13 @@ async def _serve(settings: Settings) -> int:
         address=address,
         port=port,
         metrics_port=exposition.port,
+        **({} if health_port is None else {"health_port": health_port}),
+        **({} if settings.tls is None else {"tls": "mutual" if settings.tls.client_ca else "server"}),
     )
     await signals.first.wait()
     cut = await drain(server, checks, metrics, settings, signals.second)
+    if probed is not None:
+        await probed.stop(None)
     _log.info("stopped", served=calls.served, cut=cut, capped=metrics.capped)
     signals.ignore()
     return 1 if cut else 0
@@ -89,9 +99,27 @@ def _expose(settings: Settings) -> Exposition:
         raise CannotListen(host, port, "--metrics-port", error) from error
 
 
-def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    host, port = settings.host, settings.port
+def _probed(settings: Settings, checks: Health) -> tuple[grpc.aio.Server | None, int | None]:
+    """Return a server of the same health in plaintext, not started yet, where one was asked for."""
+    if settings.health_port is None:
+        return None, None
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    port = _bind(server, settings.host, settings.health_port, "--health-port")
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    return server, port
+
+
+def _bind(
+    server: grpc.aio.Server,
+    host: str,
+    port: int,
+    option: str,
+    credentials: grpc.ServerCredentials | None = None,
+) -> int:
+    address = join(host, port)
     try:
-        return server.add_insecure_port(join(host, port))
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise CannotListen(host, port, "--port", refusal(host, port)) from error
+        raise CannotListen(host, port, option, refusal(host, port)) from error

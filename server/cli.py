@@ -1,9 +1,11 @@
 """The command line of a replica."""
 
 import functools
+import itertools
 import socket
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -12,8 +14,10 @@ from click.core import ParameterSource
 from server.faults import Errors, Faults, Stall
 from server.parameters import Duration, Label, Ratio, Size
 from server.settings import Footprint, Settings
+from server.tls import Files
 
 PORT = click.IntRange(0, 65535)
+FILE = click.Path(path_type=Path)
 
 
 class _Option(click.Option):
@@ -40,6 +44,26 @@ option = functools.partial(click.option, cls=_Option, show_default=True, show_en
 @option("--host", type=Label(), default="0.0.0.0", help="Address to listen on.")  # noqa: S104
 @option("--port", type=PORT, default=9090, help="Port for gRPC; 0: any free one.")
 @option("--metrics-port", type=PORT, default=9100, help="Port for Prometheus; 0: any free one.")
+@option(
+    "--health-port",
+    type=PORT,
+    show_default="none",
+    help="Port for the health service alone, in plaintext: Kubernetes' gRPC probes speak no TLS. 0: any free "
+    "one.",
+)
+@option(
+    "--tls-cert",
+    type=FILE,
+    show_default="plaintext",
+    help="Certificate (PEM, with its chain) for --port. New connections get what the file holds by then.",
+)
+@option("--tls-key", type=FILE, show_default="none", help="Private key of --tls-cert (PEM, no passphrase).")
+@option(
+    "--tls-client-ca",
+    type=FILE,
+    show_default="none",
+    help="CAs (PEM) of the client certificates that clients then must show.",
+)
 @option(
     "--name",
     type=Label(),
@@ -129,14 +153,18 @@ def command(
     memory_per_call: int | None,
     memory_hold: int | None,
     memory_max: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
     **others: Any,
 ) -> int:
     """Run one replica: it answers /Service/Get with an id that it makes once, when it starts.
 
     It also serves gRPC's health and reflection services, and Prometheus metrics over HTTP.
     """
-    if others["port"] == others["metrics_port"] != 0:
-        raise click.UsageError("--port and --metrics-port must differ.")
+    for one, other in itertools.combinations(("port", "metrics_port", "health_port"), 2):
+        if others[one] == others[other] and others[one]:
+            raise click.UsageError(f"{_flag(one)} and {_flag(other)} must differ.")
     if others["max_connection_age_grace"] is not None and others["max_connection_age"] is None:
         raise click.UsageError("--max-connection-age-grace needs --max-connection-age.")
     faults = Faults(
@@ -145,11 +173,26 @@ def command(
         errors=Errors(error_ratio) if error_ratio else None,
         stall=_stall(stall_every, stall_for),
     )
+    tls = _tls(tls_cert, tls_key, tls_client_ca)
     footprint = _footprint(memory_per_call, memory_hold, memory_max)
     # imported late: it takes some time, and neither --help nor a usage error needs it
     from server.app import run  # noqa: PLC0415
 
-    return run(Settings(faults=faults, footprint=footprint, **others))
+    return run(Settings(faults=faults, footprint=footprint, tls=tls, **others))
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Files | None:
+    if certificate is None and key is None:
+        if client_ca is not None:
+            raise click.UsageError("--tls-client-ca needs --tls-cert and --tls-key.")
+        return None
+    if certificate is None or key is None:
+        raise click.UsageError("--tls-cert and --tls-key need each other.")
+    return Files(certificate, key, client_ca)
 
 
 def _stall(every: int | None, length: int | None) -> Stall | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from server.faults import Faults
+from server.tls import Files
 
 SECOND = 1_000_000_000
 """In nanoseconds, the unit of all durations here."""
@@ -28,6 +29,10 @@ class Settings:
     port: int
     """0: any free one, as for `metrics_port`."""
     metrics_port: int
+    health_port: int | None
+    """Plaintext, and for health alone; None: none of its own. 0 as above."""
+    tls: Files | None
+    """None: plaintext."""
     name: str
     address: str | None
     """None: the host and port that were bound."""

@@ -58,11 +58,6 @@ _CALLED = (
         help="Use the lines of --data-file in turn or at random. [default: turn]",
     ),
     click.option(
-        "--data-seed",
-        type=click.IntRange(0, (1 << 63) - 1),
-        help="Another seed makes other random choices, also of {{randint}}. [default: 0]",
-    ),
-    click.option(
         "--stream-messages",
         type=click.IntRange(1, 1_000_000_000),
         help="Messages of each stream of the client: those of --data again and again. [default: each once]",

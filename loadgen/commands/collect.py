@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loadgen import logged, merging, peers, summary
+from loadgen import logged, merging, peers, summary, thresholds
 from loadgen.attribution import PEER
-from loadgen.errors import LoadgenError
+from loadgen.errors import CrossedError, LoadgenError
 from loadgen.report import text
 from loadgen.result import Result
 from loadgen.resultfile import ResultFile
@@ -36,7 +36,8 @@ def collect(
     """Report a load-generator JOB that ran in a cluster: all its shards as one, and the server's pods.
 
     Reads the Job's and the pods' logs with your own permissions; nothing in the cluster needs any.
-    Exit code 1 where a shard failed or its result is missing; what the others saw is reported all the same.
+    The thresholds of its plan are judged on all shards together: exit code 99 where one is crossed. Exit
+    code 1 where a shard failed or its result is missing; what the others saw is reported all the same.
     """
     try:
         from loadgen.cluster import Cluster  # noqa: PLC0415 - an extra that only this command needs
@@ -63,14 +64,17 @@ def collect(
             result.replicas = [
                 replace(one, calls=count) for one, count in zip(result.replicas, counts, strict=True)
             ]
+        checks = thresholds.judge(result)
         if file is not None:
-            file.write(result.to_json(summary.of(result)))
+            file.write(result.to_json(summary.of(result, checks)))
     finally:
         if file is not None:
             file.discard()
-    click.echo(text.render(result))
+    click.echo(text.render(result, checks))
     if wrong:
         raise LoadgenError("; ".join(wrong))
+    if thresholds.passed(checks) is False:
+        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
 
 
 def _read(pods: "Iterable[ShardPod]", job: str, count: int) -> tuple[list[Result], list[str]]:
@@ -90,7 +94,7 @@ def _read(pods: "Iterable[ShardPod]", job: str, count: int) -> tuple[list[Result
             )
             continue
         wrong.pop(pod.index, None)  # of another pod that made the same shard's part
-        if pod.exit_code:
+        if pod.exit_code not in (0, CrossedError.exit_code):  # thresholds are judged anew, on all shards
             wrong[pod.index] = f"{name} failed with exit code {pod.exit_code}; its result is in the report"
     if not results and not wrong:
         return [], [f"Job {job} has no pod: it has not started, or its pods were deleted"]

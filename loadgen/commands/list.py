@@ -8,9 +8,10 @@ import click
 
 from loadgen import calling, mapping, protofiles
 from loadgen.commands.calling import described
+from loadgen.commands.securing import secured
 from loadgen.descriptors import Descriptors, Method
-from loadgen.engines.channels import Options
 from loadgen.errors import LoadgenError, PlanError
+from loadgen.options import options_of
 from loadgen.parameters import Duration, Metadata
 from loadgen.plan import Plan
 from loadgen.target import Uri
@@ -21,6 +22,7 @@ from loadgen.target import Uri
 @click.argument("call", metavar="[PACKAGE.SERVICE/METHOD]", required=False)
 @described
 @click.option("-m", "--metadata", type=Metadata(), multiple=True, help="Request metadata for reflection.")
+@secured
 @click.option(
     "--ready-timeout",
     type=Duration(),
@@ -43,7 +45,8 @@ def list_(target: str | None, call: str | None, **options: Any) -> None:
         if target is None:
             raise PlanError("name a server (HOST:PORT) to ask, or a file with --proto or --protoset")
         plan = Plan(target=target, call=call, **options)
-        files = asyncio.run(calling.describe(Uri.parse(target), plan, Options("pick_first", 1, False, None)))
+        uri = Uri.parse(target)
+        files = asyncio.run(calling.describe(uri, plan, options_of(plan, uri)))
     if call is not None:
         click.echo("\n".join(_one(files.find(call))))
         return

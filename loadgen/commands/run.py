@@ -2,23 +2,36 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loadgen import eventloop, logged, planfile, summary, termination
+from loadgen import barrier, eventloop, load, logged, planfile, summary, termination, thresholds
 from loadgen.commands.calling import called
-from loadgen.errors import LoadgenError
-from loadgen.parameters import Connections, Duration, Endpoint, Metadata, Rate, Share
-from loadgen.plan import DISCOVERIES, POLICIES, Plan
+from loadgen.commands.securing import secured
+from loadgen.errors import CrossedError, LoadgenError
+from loadgen.parameters import (
+    Codes,
+    Connections,
+    Duration,
+    Endpoint,
+    Metadata,
+    Rate,
+    Share,
+    Stages,
+    Threshold,
+)
+from loadgen.plan import ARRIVALS, COMPRESSIONS, DISCOVERIES, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
 from loadgen.resultfile import ResultFile
 from loadgen.run import Run
 from loadgen.shard import Shard
+from loadgen.workers import Workers
 
 
 @click.command()
@@ -50,6 +63,29 @@ from loadgen.shard import Shard
     "--rps",
     type=Rate(),
     help="Open load: calls per second, whatever is in flight; latency counts from when a call was due.",
+)
+@click.option(
+    "--arrival",
+    type=click.Choice(ARRIVALS),
+    help="Open load: evenly, or by chance as calls of many independent users come. [default: constant]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**53 - 1),
+    help="Of all that is left to chance: --arrival poisson, --data-order random, {{randint}} and {{uuid}}."
+    " The same one gives the same times and values. [default: another for each run]",
+)
+@click.option(
+    "--stages",
+    type=Stages(),
+    help="Open load whose rate changes: DURATION:RATE ramps to a rate, from 0 at first; DURATION@RATE steps"
+    " to it. In place of --rps, -n and -z.",
+)
+@click.option(
+    "--warmup",
+    type=Duration(),
+    help="Make the load for so long before -n and -z begin, or take it as the first part of --stages: its"
+    " calls are in no figure.",
 )
 @click.option(
     "--max-in-flight",
@@ -130,6 +166,39 @@ from loadgen.shard import Shard
     " connections count calls. auto: field:id without --call, else peer.",
 )
 @called
+@secured
+@click.option(
+    "--keepalive-time",
+    type=Duration(),
+    help="Ping connections so often. Servers may end them for too many: by default, more than one in 5m.",
+)
+@click.option(
+    "--keepalive-timeout",
+    type=Duration(),
+    help="End a connection whose ping has no answer by then. [default: 20s]",
+)
+@click.option("--compression", type=click.Choice(COMPRESSIONS), help="Compress requests. [default: not]")
+@click.option(
+    "--retry",
+    type=click.IntRange(1, 4),
+    help="Let gRPC repeat failed calls so many times: errors are hidden, and their time counts as latency."
+    " [default: only calls that no server saw]",
+)
+@click.option("--retry-codes", type=Codes(), help="Status codes to repeat calls for. [default: UNAVAILABLE]")
+@click.option(
+    "--threshold",
+    type=Threshold(),
+    multiple=True,
+    help="What must hold, such as 'p99<50ms', 'each.p99<50ms', 'error_rate<0.1%', 'rate>=0.99*target'; may be"
+    " given several times. Exit code 99 where one is crossed.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that make the load together, each a part of it, with connections of its own.",
+)
 @click.option(
     "--shard",
     type=Share(),
@@ -163,6 +232,7 @@ from loadgen.shard import Shard
 def run(
     ctx: click.Context,
     /,
+    workers: int,
     shard: tuple[int, int],
     start_together: tuple[str, int] | None,
     output: Path | None,
@@ -176,22 +246,21 @@ def run(
     \b
     Closed load:  loadgen run server:9090 -c 50 -n 10000
     Open load:    loadgen run server:9090 --rps 200 -z 1m
+    Stages:       loadgen run server:9090 --stages 30s:100,1m:500,10s:0 --threshold 'p99<50ms'
     Even spread:  loadgen run dns:///server-headless:9090 --lb-policy round_robin
     Your service: loadgen run shop:9090 --call shop.Cart/Add -d '{"item": "{{number}}"}'
 
     Every option can also come from the environment (LOADGEN_RUN_RPS=200) or a plan file.
-    Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage.
+    Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage; 99 a threshold was crossed.
     """
     plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
-    todo = Run(plan, Shard(*shard), start_together)
+    whom = Shard(*shard)
+    todo = _load(load.settled(plan, whom), whom, start_together, workers, Progress(quiet=quiet))
     file = None if output is None or str(output) == "-" else ResultFile(output)
     try:
-        loop = eventloop.new()
-        try:
-            result = loop.run_until_complete(todo.execute(Progress(quiet=quiet)))
-        finally:
-            loop.close()
-        content = result.to_json(summary.of(result))
+        result, wrong = todo()
+        checks = thresholds.judge(result)
+        content = result.to_json(summary.of(result, checks))
         if file is not None:
             file.write(content)
     finally:
@@ -200,14 +269,38 @@ def run(
     if str(output) == "-":
         json.dump(content, sys.stdout, indent=1)
         click.echo()
-    click.echo(text.render(result), err=str(output) == "-")
+    click.echo(text.render(result, checks), err=str(output) == "-")
     if log_result:
         for line in logged.lines(content):
             click.echo(line)
     if termination_log is not None:
         termination.write(termination_log, termination.message(result, content["summary"]))
     _check(result)
+    if wrong:
+        raise LoadgenError("; ".join(wrong))
+    if thresholds.passed(checks) is False:
+        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
     ctx.exit(0)
+
+
+def _load(
+    plan: Plan, shard: Shard, meeting: tuple[str, int] | None, workers: int, progress: Progress
+) -> Callable[[], tuple[Result, list[str]]]:
+    """Check the plan, and return what makes the load: it gives the result, and what was lost of it."""
+    if workers > 1:
+        several = Workers(plan, shard, meeting, workers, progress)
+        return several.run
+    together = None if meeting is None else lambda: barrier.wait(shard, *meeting)
+    todo = Run(plan, shard, together)
+
+    def alone() -> tuple[Result, list[str]]:
+        loop = eventloop.new()
+        try:
+            return loop.run_until_complete(todo.execute(progress)), []
+        finally:
+            loop.close()
+
+    return alone
 
 
 def _check(result: Result) -> None:
@@ -218,4 +311,6 @@ def _check(result: Result) -> None:
             f" ({worst.message or 'no message'})"
         )
     if not result.totals.sent:
-        raise LoadgenError("no call was made")
+        raise LoadgenError(
+            "no call was made" if result.warmup is None else "no call was made after the warm-up"
+        )

@@ -39,6 +39,8 @@ class Connections:
     lost: int
     peers: Mapping[str, Peer] | None = None
     """Calls by address; None where they cannot be counted."""
+    attempts: int | None = None
+    """Attempts at calls, as far as they were seen: at least so many; None where that cannot be known."""
 
 
 class Engine(Protocol):
@@ -52,8 +54,8 @@ class Engine(Protocol):
         """Connect, if that has not begun, and tell how far it is."""
         ...
 
-    async def explain(self) -> str:
-        """Tell why nothing is connected, or ""."""
+    async def explain(self, reason: str) -> str:
+        """Tell why nothing is connected, or ""; `reason` is what connectivity told."""
         ...
 
     async def run(self) -> None:

@@ -8,10 +8,54 @@ from typing import Any
 
 import grpc
 
+from loadgen.bearer import Token
+from loadgen.credentials import Tls
 from loadgen.descriptors import Method
 from loadgen.discovery import Backends
 
 TRACE_BYTES = 8192  # per channelz node: some 40 changes between two readings
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What gRPC tries again itself (gRFC A6). Its transparent retries, of calls never seen, are always on."""
+
+    times: int
+    """At most; gRPC makes no more than 5 attempts."""
+    codes: tuple[str, ...]
+
+    def policy(self) -> dict[str, Any]:
+        """Return the service config's `methodConfig`, for all methods."""
+        policy = {
+            "maxAttempts": self.times + 1,
+            "initialBackoff": "0.05s",
+            "maxBackoff": "1s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": list(self.codes),
+        }
+        return {"name": [{}], "retryPolicy": policy}
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Pings on a connection (gRFC A8), in ms."""
+
+    time: int
+    timeout: int | None
+
+    def arguments(self) -> list[tuple[str, Any]]:
+        """Return the channel arguments: pings also without calls, and without a limit to their number."""
+        made = [
+            ("grpc.keepalive_time_ms", self.time),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+        ]
+        if self.timeout is not None:  # the second one is what ends a connection to a frozen server
+            made += [(f"grpc.{name}_timeout_ms", self.timeout) for name in ("keepalive", "http2.ping")]
+        return made
+
+
+COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +69,12 @@ class Options:
     """Client-side health checking (gRFC A17): a backend that says NOT_SERVING gets no calls."""
     timeout: float | None
     """Seconds until a call's deadline."""
+    tls: Tls | None = None
+    """None: plaintext."""
+    token: Token | None = None
+    keepalive: Keepalive | None = None
+    compression: grpc.Compression | None = None
+    retry: Retry | None = None
 
     @property
     def per_call(self) -> bool:
@@ -36,6 +86,8 @@ class Options:
         config: dict[str, Any] = {"loadBalancingConfig": [{self.policy: {}}]}
         if self.health_check:
             config["healthCheckConfig"] = {"serviceName": ""}
+        if self.retry is not None:
+            config["methodConfig"] = [self.retry.policy()]
         own_connections = self.connections != 1
         return [
             ("grpc.service_config", json.dumps(config)),
@@ -45,7 +97,15 @@ class Options:
             ("grpc.use_local_subchannel_pool", int(own_connections)),
             ("grpc.enable_http_proxy", 0),
             ("grpc.max_receive_message_length", -1),
+            *(self.keepalive.arguments() if self.keepalive else ()),
+            *(self.tls.arguments() if self.tls else ()),
         ]
+
+    def channel(self, uri: str) -> grpc.aio.Channel:
+        """Make a channel."""
+        if self.tls is None:
+            return grpc.aio.insecure_channel(uri, self.arguments(), self.compression)
+        return grpc.aio.secure_channel(uri, self.tls.credentials(), self.arguments(), self.compression)
 
 
 def _callable(channel: grpc.aio.Channel, method: Method) -> Callable[..., Any]:
@@ -63,7 +123,7 @@ class Connection:
     __slots__ = ("_retired", "call", "channel", "in_flight")
 
     def __init__(self, uri: str, method: Method, options: Options) -> None:
-        self.channel = grpc.aio.insecure_channel(uri, options=options.arguments())
+        self.channel = options.channel(uri)
         self.call: Callable[..., Any] = _callable(self.channel, method)
         self.in_flight = 0
         self._retired: asyncio.Event | None = None

@@ -12,6 +12,8 @@ from urllib.parse import unquote
 import grpc
 from grpc_channelz.v1 import channelz, channelz_pb2
 
+from loadgen import handshake
+
 _READY = "READY"
 _PREFIX = "connectivity state changed to "
 
@@ -118,7 +120,7 @@ def _subchannel(found: channelz_pb2.Subchannel) -> Subchannel:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].removeprefix("UNKNOWN:").strip()
+    return handshake.plain(text.strip().partition("\n")[0].removeprefix("UNKNOWN:").strip())
 
 
 def is_connected(subchannel: Subchannel) -> bool:

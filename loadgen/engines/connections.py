@@ -21,6 +21,8 @@ class ConnectionLog:
         self._mine: set[int] = set()  # subchannels and channels of the last reading
         self._channels: list[int] = []
         self._addresses: dict[int, str] = {}
+        self._attempts: dict[int, int] = {}
+        self._attempts_before = 0
         self._seen: set[str] = set()
         self._given: tuple[str, ...] | None = None
         self._last: list[channelz.Subchannel] = []
@@ -71,9 +73,18 @@ class ConnectionLog:
         self.peers = {}
         self._counted.clear()
 
+    def begin(self) -> None:
+        """Leave out what was counted so far, as just read: the warm-up is over, but for calls in flight."""
+        self._attempts_before = sum(self._attempts.values())
+        if self.peers is not None:
+            self.peers = {}
+            for number, early in self._unended.items():
+                if early > 0:
+                    self.peers.setdefault(self._addresses[number], Peer()).early += early
+
     def counted(self) -> int:
         """Return how many calls have been counted."""
-        return sum(peer.ok + peer.failed for peer in (self.peers or {}).values())
+        return sum(peer.ok + peer.failed - peer.early for peer in (self.peers or {}).values())
 
     def _count(self, subchannels: list[channelz.Subchannel]) -> None:
         """Add what each has counted since the last reading: a subchannel's own counts end with it."""
@@ -97,8 +108,10 @@ class ConnectionLog:
             if started or ok or failed:
                 self.peers.setdefault(one.address, Peer()).add(started, ok, failed, now)
             number = self._ledger.backend(one.address)
-            if started and number != UNATTRIBUTED:  # beyond the limit of names: the rows of calls show it
-                self._ledger.recorder.noticed(number, started, since or now, now)
+            began = now if since is None else since
+            # in the warm-up there is no timeline; beyond the limit of names the rows of calls show it
+            if started and began >= 0 and number != UNATTRIBUTED:
+                self._ledger.recorder.noticed(number, started, began, now)
         self._counted_at = now
 
     def _note(self, subchannel: channelz.Subchannel, appearing: str) -> None:
@@ -108,6 +121,7 @@ class ConnectionLog:
                 self._ledger.event(appearing, address=address)
             self._seen.add(address)
         self._addresses[number] = address
+        self._attempts[number] = subchannel.started
         for change in subchannel.changes[self._told.get(number, 0) :]:
             at = change.at - self._ledger.recorder.started
             if change.state == "READY":
@@ -133,4 +147,5 @@ class ConnectionLog:
             addresses = tuple(sorted({one.address for one in self._last}))
         seen = sorted(self._seen) if addresses is not None else None
         known = None if addresses is None else list(addresses)
-        return Connections(known, seen, self.made, self.lost, self.peers)
+        attempts = sum(self._attempts.values()) - self._attempts_before
+        return Connections(known, seen, self.made, self.lost, self.peers, attempts)

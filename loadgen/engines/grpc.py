@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -10,13 +9,13 @@ import grpc
 from loadgen.attribution import Attribution
 from loadgen.calls import Calls
 from loadgen.discovery import Backends
-from loadgen.engines import Connections, Connectivity
+from loadgen.engines import Connections, Connectivity, failure
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
 from loadgen.engines.exchange import AS_GIVEN, Exchange, Streaming
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
-from loadgen.target import Target
+from loadgen.target import Metadata, Request, Target
 
 COUNT_WAIT = 0.5  # seconds after the run for connections to have counted its last calls
 STOP_GRACE = 5.0  # seconds that calls without a deadline get once the run was stopped
@@ -57,6 +56,7 @@ class GrpcEngine:
         self._wake: int | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._finished: asyncio.Future[None] | None = None
+        self._warming = False
 
     # Channels
 
@@ -127,18 +127,11 @@ class GrpcEngine:
         failing = states[0] is grpc.ChannelConnectivity.TRANSIENT_FAILURE
         return Connectivity(None, 0, int(failing), "")
 
-    async def explain(self) -> str:
-        """Return why nothing is connected, in gRPC's words, or ""."""
+    async def explain(self, reason: str) -> str:
+        """Return why nothing is connected, or ""; where it may be for TLS that is looked into."""
         assert self._current is not None
-        channel = self._current.connections[0].channel
-        if channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            return ""
-        try:  # on a channel that cannot connect a call fails at once and says why
-            probe: Callable[..., Any] = channel.unary_unary("/grpc.health.v1.Health/Check")
-            await probe(b"", timeout=1)
-        except grpc.aio.AioRpcError as error:
-            return _message(error)
-        return ""
+        channel, backends = self._current.connections[0].channel, self._current.backends
+        return await failure.explain(channel, backends, self._target.uri, self._options.tls, reason)
 
     def connections(self) -> Connections:
         """Read once more and sum up."""
@@ -147,6 +140,8 @@ class GrpcEngine:
             known = None if addresses is None else list(addresses)
             return Connections(known, known, self._per_call, 0)
         self._read()
+        if self._warming:  # the run was stopped in its warm-up
+            self._log.begin()
         return self._log.summary()
 
     async def close(self) -> None:
@@ -218,6 +213,11 @@ class GrpcEngine:
             self._ledger.finish(self._calls)
             self._calls.clear()
         due = self._ledger.take()
+        if due.warmup:
+            self._warming = True
+        elif self._warming and (due.at or due.dropped):
+            self._warming = False
+            self._begin()
         loop = asyncio.get_running_loop()
         for number, at in enumerate(due.at, due.first):
             self._open[number] = (at, loop.create_task(self._call(number, at)))
@@ -227,6 +227,12 @@ class GrpcEngine:
             self._finished.set_result(None)
         elif self._ledger.stopped and self._options.timeout is None and self._grace is None:
             self._grace = loop.call_later(STOP_GRACE, self.cancel)
+
+    def _begin(self) -> None:
+        """Leave out of counts what was before: the first call after the warm-up comes next."""
+        if not self._options.per_call and (self._attribution.counts_peers or self._options.retry):
+            self._read()
+            self._log.begin()
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, wake: int | None) -> None:
         if self._timer is not None:
@@ -249,7 +255,7 @@ class GrpcEngine:
         sent = ledger.now()
         connection = exchange = None
         try:
-            payload, metadata = self._target.request(number)
+            payload, metadata = self._request(number)
             connection = self._connection()
             connection.in_flight += 1
             if self._streaming is None:
@@ -268,8 +274,8 @@ class GrpcEngine:
             backend = ledger.backend(self._attribution.name(reply, found))
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
-            code, text = (error.code(), _message(error)) if exchange is None else exchange.status(error)
-            outcome = ledger.outcome(code.value[0], _first_line(text))
+            code, text = (error.code(), error.details() or "") if exchange is None else exchange.status(error)
+            outcome = ledger.outcome(code.value[0], failure.message(text, self._options.token))
             if self._attribution.needs_metadata:
                 found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
                 backend = ledger.backend(self._attribution.name(None, found))
@@ -294,6 +300,11 @@ class GrpcEngine:
                 closing = asyncio.get_running_loop().create_task(connection.retire())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+
+    def _request(self, number: int) -> tuple[Request, Metadata]:
+        payload, metadata = self._target.request(number)
+        token = self._options.token
+        return payload, metadata if token is None else token.signed(metadata)
 
     def _connection(self) -> Connection:
         assert self._current is not None
@@ -320,11 +331,3 @@ class GrpcEngine:
         if len(self._calls):
             self._ledger.finish(self._calls)
             self._calls.clear()
-
-
-def _message(error: grpc.aio.AioRpcError) -> str:
-    return _first_line(error.details() or "")
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0][:200]

@@ -1,12 +1,14 @@
 """The report on the terminal, in the order that ghz made familiar."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from loadgen import thresholds
 from loadgen.attribution import PEER
 from loadgen.result import Backend, Result
 from loadgen.spread import Spread
 from loadgen.summary import PERCENTILES
+from loadgen.thresholds import Check
 from loadgen.verdict import judge
 
 WIDTH = 100
@@ -14,8 +16,11 @@ BAR = 30
 BINS = 10
 
 
-def render(result: Result) -> str:
-    """Return the report of one result, without a newline at its end."""
+def render(result: Result, checks: Sequence[Check] | None = None) -> str:
+    """Return the report of one result, without a newline at its end.
+
+    `checks` are what became of thresholds, by default of those of the plan.
+    """
     parts = (
         _summary(result),
         _backends(result),
@@ -25,6 +30,7 @@ def render(result: Result) -> str:
         _percentiles(result),
         _codes(result),
         _errors(result),
+        _thresholds(result, thresholds.judge(result) if checks is None else checks),
         _verdict(result),
     )
     return "\n\n".join("\n".join(lines) for lines in (list(part) for part in parts) if lines)
@@ -55,6 +61,7 @@ def _summary(result: Result) -> Iterator[str]:
             + (", cold" if result.evidence.cold else ""),
         ),
         *_shards(result),
+        *_warmup(result),
         ("Count", f"{totals.sent} sent, {totals.ok} ok, {totals.failed} failed"),
     ]
     if totals.dropped:
@@ -69,7 +76,7 @@ def _summary(result: Result) -> Iterator[str]:
     if (result.messages_out, result.messages_in) != (totals.sent, totals.ok):
         rows.append(("Messages", f"{result.messages_out} out, {result.messages_in} in"))
     rows.append(("Calls/s", f"{result.rate():.1f} sent, {result.throughput():.1f} ok"))
-    if "rps" in result.plan:
+    if result.open:
         lag = result.lag
         rows.append(("Lag", f"p50 {duration(lag.percentile(50))}, p99 {duration(lag.percentile(99))}"))
     if result.evidence.connections is not None:
@@ -80,6 +87,9 @@ def _summary(result: Result) -> Iterator[str]:
                 f"{result.evidence.connections} made" + (f", {lost} lost" if lost else ""),
             )
         )
+    if "retry" in result.plan:
+        retries = result.evidence.retries
+        rows.append(("Retries", "cannot be known" if retries is None else f"at least {retries}"))
     for name, text in rows:
         yield f"  {name + ':':<13}{text}"
 
@@ -94,6 +104,15 @@ def _shards(result: Result) -> Iterator[tuple[str, str]]:
     lacking = f" ({', '.join(map(str, missing))} missing)" if missing else ""
     of = f"{there} of {count}{lacking}" if count > 1 else f"{there} runs"
     yield "Shards", f"{of}, started within {duration(result.skew())}"
+
+
+def _warmup(result: Result) -> Iterator[tuple[str, str]]:
+    warmup = result.warmup
+    if warmup is not None:
+        dropped = f", {warmup.dropped} dropped" if warmup.dropped else ""
+        length = result.plan.get("warmup", "")
+        counts = f"{warmup.sent} sent, {warmup.failed} failed{dropped}"
+        yield "Warm-up", f"{counts} in the first {length}, which no other figure counts"
 
 
 def _backends(result: Result) -> Iterator[str]:
@@ -180,6 +199,50 @@ def _errors(result: Result) -> Iterator[str]:
         yield "Errors"
     for outcome in errors:
         yield f"  {outcome.calls} x {outcome.code}: {outcome.message or '(no message)'}"
+
+
+def _thresholds(result: Result, checks: Sequence[Check]) -> Iterator[str]:
+    if checks:
+        yield "Thresholds"
+        yield from table(checks)
+    elif result.missing() and result.plan.get("threshold"):
+        yield "Thresholds"
+        yield "  Not judged: this is a part of the load. `loadgen collect` and `merge` judge the whole."
+
+
+def table(checks: Sequence[Check]) -> Iterator[str]:
+    """Give the lines of a table of what became of thresholds."""
+    width = max(len("Threshold"), *(len(check.threshold) for check in checks))
+    yield f"  {'Threshold':<{width}}  {'limit':>9}  {'seen':>9}"
+    for check in checks:
+        limit, seen = _value(check, check.limit), _value(check, check.seen)
+        note = f"  ({check.note})" if check.note else ""
+        verdict = "ok" if check.passed else "CROSSED"
+        yield f"  {check.threshold:<{width}}  {limit:>9}  {seen:>9}  {verdict}{note}"
+
+
+def _value(check: Check, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if check.of_time:
+        return duration(value)
+    return (
+        f"{value * 100:.4g}%"
+        if check.of_ratio
+        else f"{value:.10g}"
+        if value == round(value)
+        else f"{value:.6g}"
+    )
+
+
+def crossed(checks: Sequence[Check]) -> str:
+    """Return what is wrong in one line: the thresholds that were crossed, and what was seen."""
+    return "; ".join(
+        f"{check.threshold}: {_value(check, check.seen) + ' seen' if check.seen is not None else 'no value'}"
+        + (f" ({check.note})" if check.note else "")
+        for check in checks
+        if not check.passed
+    )
 
 
 def _verdict(result: Result) -> Iterator[str]:

@@ -44,6 +44,13 @@ SCHEMA = [
     (["loadgen.config.duration=1min"], "at '/loadgen/config/duration': '1min' does not match pattern"),
     (["loadgen.config.concurrency=0"], "at '/loadgen/config/concurrency': minimum"),
     (["loadgen.config.rps=0"], "at '/loadgen/config/rps': exclusiveMinimum"),
+    (["loadgen.config.arrival=bursty"], "at '/loadgen/config/arrival': value must be one of"),
+    (["loadgen.config.seed=-1"], "at '/loadgen/config/seed': minimum: got -1, want 0"),
+    (["loadgen.config.stages=30s"], "at '/loadgen/config/stages': '30s' does not match pattern"),
+    (["loadgen.config.stages=-1s:5"], "at '/loadgen/config/stages': '-1s:5' does not match pattern"),
+    (["loadgen.config.warmup=10"], "at '/loadgen/config/warmup': got number, want null or string"),
+    (["loadgen.config.threshold=p99<5ms"], "at '/loadgen/config/threshold': got string, want null or array"),
+    (["loadgen.config.threshold={p99=5ms}"], "at '/loadgen/config/threshold/0': 'p99=5ms' does not match"),
     (["loadgen.config.connections=none"], "at '/loadgen/config/connections': 'none' does not match"),
     (["loadgen.config.discovery=guess"], "at '/loadgen/config/discovery': value must be one of"),
     (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
@@ -53,13 +60,69 @@ SCHEMA = [
     (["loadgen.config.stream_messages=0"], "at '/loadgen/config/stream_messages': minimum: got 0, want 1"),
     (["loadgen.config.stream_interval=1"], "at '/loadgen/config/stream_interval': got number"),
     (["loadgen.config.cold=maybe"], "at '/loadgen/config/cold'"),
+    (["tls.existingSecret=No_Name"], "at '/tls/existingSecret': 'No_Name' does not match pattern"),
+    (["tls.clientAuth=maybe"], "at '/tls/clientAuth': got string, want boolean"),
+    (["tls.secret=a"], "at '/tls': additional properties 'secret' not allowed"),
+    (["server.healthPort=0"], "at '/server/healthPort': minimum: got 0, want 1"),
+    (["loadgen.tls.serverName=a"], "at '/loadgen/tls': additional properties 'serverName' not allowed"),
+    (["loadgen.token.key=a/b"], "at '/loadgen/token/key': 'a/b' does not match pattern"),
+    (["loadgen.config.compression=zip"], "at '/loadgen/config/compression': value must be one of"),
+    (["loadgen.config.retry=5"], "at '/loadgen/config/retry': maximum: got 5, want 4"),
+    (["loadgen.config.retry_codes=A B"], "at '/loadgen/config/retry_codes': 'A B' does not match"),
+    (["loadgen.config.keepalive_time=30"], "at '/loadgen/config/keepalive_time': got number"),
+    (["loadgen.config.token_env=A-B"], "at '/loadgen/config/token_env': 'A-B' does not match"),
     (["loadgen.parallelism=0"], "at '/loadgen/parallelism': minimum: got 0, want 1"),
 ]
 
+CLOSED = ["loadgen.config.concurrency=null", "loadgen.config.total=null"]
+STAGES = [*CLOSED, r"loadgen.config.stages=30s:100\,1m30s@5\,500ms:0"]
 OPEN = ["loadgen.config.concurrency=null", "loadgen.config.rps=5"]
 KEDA = "autoscaling.mode=keda"
 HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
+TLS = "tls.existingSecret=pair"
+ELSE = ["server.enabled=false", "loadgen.config.target=else:1"]
 CROSS = [
+    (["tls.clientAuth=true"], "tls.clientAuth is true but tls.existingSecret is not set"),
+    (["tls.serverName=a"], "tls.serverName is a but tls.existingSecret is not set"),
+    (["tls.clientSecret=a"], "tls.clientSecret is a but tls.existingSecret is not set"),
+    ([TLS, "tls.clientSecret=a"], "tls.clientSecret is a but tls.clientAuth is false"),
+    ([TLS, *ELSE], "tls.existingSecret is pair but server.enabled is false"),
+    ([TLS, "server.healthPort=9100"], "server.healthPort is 9100, as server.port or server.metricsPort"),
+    (
+        ["loadgen.tls.existingSecret=a"],
+        "loadgen.tls.existingSecret is a but loadgen.config.target is not set: for the release's own server",
+    ),
+    ([*ELSE, "loadgen.tls.clientAuth=true"], "loadgen.tls.clientAuth is true but loadgen.tls.existingSecret"),
+    (
+        [*ELSE, "loadgen.tls.existingSecret=a", "loadgen.tls.clientSecret=b"],
+        "loadgen.tls.clientSecret is b but loadgen.tls.clientAuth is false",
+    ),
+    ([TLS, "loadgen.config.cacert=/a"], "loadgen.config.cacert is /a, but a Secret gives that file already"),
+    (["loadgen.config.cert=/a"], "loadgen.config.cert and loadgen.config.key need each other"),
+    (
+        ["loadgen.config.cacert=/a", "loadgen.config.insecure_skip_verify=true"],
+        "loadgen.config.cacert is /a, which verifies, and loadgen.config.insecure_skip_verify does not",
+    ),
+    (
+        ["loadgen.config.tls=true", "loadgen.config.token_env=A", "loadgen.token.existingSecret=a"],
+        "loadgen.token.existingSecret and loadgen.config.token_env both give the token",
+    ),
+    (
+        ["loadgen.token.existingSecret=a"],
+        "loadgen.token.existingSecret is set but TLS is not (tls.existingSecret)",
+    ),
+    (
+        [*ELSE, "loadgen.config.token_file=/a"],
+        "loadgen.config.token_file is set but TLS is not (loadgen.tls.existingSecret or loadgen.config.tls)",
+    ),
+    (
+        ["loadgen.config.keepalive_timeout=1s"],
+        "loadgen.config.keepalive_timeout is 1s but loadgen.config.keepalive_time is not set",
+    ),
+    (
+        ["loadgen.config.retry_codes=ABORTED"],
+        "loadgen.config.retry_codes is ABORTED but loadgen.config.retry is not set",
+    ),
     (
         ["loadgen.config.data.name=x"],
         "loadgen.config.data needs loadgen.config.call, which says what it is for.",
@@ -177,6 +240,49 @@ CROSS = [
         [*OPEN, "loadgen.config.interval=1s"],
         "loadgen.config.rps is 5 (open load) and loadgen.config.interval is 1s",
     ),
+    (
+        [*STAGES, "loadgen.config.rps=5"],
+        "which says how fast and how long, and loadgen.config.rps is 5: set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.duration=5s"],
+        "which says how fast and how long, and loadgen.config.duration is 5s: set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.total=5"],
+        "which says how fast and how long, and loadgen.config.total is 5: set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.interval=5s"],
+        "(open load) and loadgen.config.interval is 5s (closed load): set one of them to null.",
+    ),
+    (
+        [*STAGES, "loadgen.config.warmup=120.5s"],
+        "loadgen.config.warmup is 120.5s, the first part of loadgen.config.stages, which take 30s1m30s500ms:",
+    ),
+    (
+        ["loadgen.config.arrival=poisson"],
+        "loadgen.config.arrival is poisson, which is for open load: set loadgen.config.rps or stages too.",
+    ),
+    (
+        [*OPEN, "loadgen.config.seed=0"],
+        "loadgen.config.seed is 0 but loadgen.config.arrival is not poisson, and neither data nor",
+    ),
+    (
+        ["loadgen.config.threshold={p99<1s,rate>=0.9*target}"],
+        "loadgen.config.threshold has rate>=0.9*target, but closed load has no rate to aim for",
+    ),
+    (
+        [*STAGES, "loadgen.activeDeadlineSeconds=360"],
+        "loadgen.activeDeadlineSeconds is 360, it must be at least 361 (ready_timeout + stages + 120)",
+    ),
+    (
+        [
+            *("loadgen.config.warmup=10s", "loadgen.config.duration=1m"),
+            "loadgen.activeDeadlineSeconds=309",
+        ],
+        "it must be at least 310 (ready_timeout + warmup + duration + 120)",
+    ),
     (["loadgen.config.max_in_flight=5"], "loadgen.config.max_in_flight is 5, which is for open load"),
     (
         ["loadgen.config.poll_interval=1s"],
@@ -200,7 +306,7 @@ CROSS = [
     ),
     (
         ["loadgen.activeDeadlineSeconds=300"],
-        "loadgen.activeDeadlineSeconds is 300 but loadgen.config.duration is not",
+        "loadgen.activeDeadlineSeconds is 300 but neither loadgen.config.duration nor stages is set",
     ),
     (
         ["loadgen.activeDeadlineSeconds=329", "loadgen.config.duration=1m29.5s"],

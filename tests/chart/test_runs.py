@@ -67,8 +67,20 @@ def test_large_numbers_stay_numbers(tmp_path):
         *(["-f", str(preset)] for preset in PRESETS),
         sets("headless=true"),
         sets("loadgen.parallelism=4"),
+        sets(
+            "loadgen.config.retry=2", "loadgen.config.keepalive_time=30s", "loadgen.config.compression=gzip"
+        ),
         sets("loadgen.config.metadata={a:b,c:d}", "loadgen.config.connections=5", "loadgen.config.cold=true"),
         sets("loadgen.config.concurrency=null", "loadgen.config.rps=0.5", "loadgen.config.max_in_flight=7"),
+        sets(
+            *("loadgen.config.concurrency=null", "loadgen.config.total=null", "loadgen.config.warmup=20s"),
+            *(r"loadgen.config.stages=30s:100\,1m30s@5.5\, 500ms:0", "loadgen.activeDeadlineSeconds=361"),
+            "loadgen.config.threshold={p99.9<=50ms,each.p99<1s,error_rate<0.1%,rate>=0.99*target,dropped==0}",
+        ),
+        sets(
+            *("loadgen.config.concurrency=null", "loadgen.config.rps=50", "loadgen.parallelism=4"),
+            *("loadgen.config.arrival=poisson", "loadgen.config.warmup=5s"),
+        ),
     ],
     ids=str,
 )
@@ -110,6 +122,28 @@ def test_data_reaches_the_call_as_json(data, tmp_path):
     assert json.loads(ctx.params["data"]) == (json.loads(expected) if isinstance(expected, str) else expected)
 
 
+POISSON = ("loadgen.config.concurrency=null", "loadgen.config.rps=50", "loadgen.config.arrival=poisson")
+
+
+def test_load_generators_that_draw_arrivals_have_one_seed():
+    """Each in a pod of its own, they could not agree on one."""
+    seed = Manifests(*sets(*POISSON, "loadgen.parallelism=4")).plan["seed"]
+    assert Manifests(*sets(*POISSON, "loadgen.parallelism=4")).plan["seed"] == seed
+    assert Manifests(*sets(*POISSON, "loadgen.parallelism=4", "runId=2")).plan["seed"] != seed
+    assert Manifests(*sets(*POISSON, "loadgen.parallelism=4", "loadgen.config.seed=0")).plan["seed"] == 0
+    assert "seed" not in Manifests(*sets(*POISSON)).plan  # one draws its own
+
+
+@pytest.mark.parametrize(
+    ("data", "random"),
+    [('{"id":"{{ uuid }}"}', True), ('[{"n":"{{randint 1 5}}"}]', True), ('{"id":"{{number}}"}', False)],
+)
+def test_load_generators_that_draw_values_have_one_seed(data, random):
+    config = f'loadgen.config={{"target":"shop:90","call":"a.B/C","concurrency":4,"data":{data}}}'
+    plan = Manifests("--set-json", config, *sets("loadgen.parallelism=4")).plan
+    assert ("seed" in plan) is random
+
+
 RUNS_AGAIN = (
     "headless=true",
     "lbPolicy=pick_first",
@@ -121,6 +155,7 @@ RUNS_AGAIN = (
     "loadgen.image.tag=v2",
     "loadgen.resources.limits.memory=1Gi",
     "loadgen.parallelism=2",
+    "tls.existingSecret=pair",
 )
 RUNS_ONCE = (
     "replicaCount=5",
@@ -179,6 +214,15 @@ def test_the_job_never_tries_again():
 def test_a_deadline_that_leaves_time_to_report():
     values = sets("loadgen.config.duration=1m30s", "loadgen.activeDeadlineSeconds=330")
     assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 330
+
+
+def test_a_deadline_of_stages_and_of_a_warm_up():
+    stages = sets("loadgen.config.concurrency=null", "loadgen.config.total=null")
+    values = [*stages, *sets("loadgen.config.stages=1m:5", "loadgen.activeDeadlineSeconds=300")]
+    assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 300
+    values = sets("loadgen.config.duration=1m", "loadgen.config.warmup=10s")
+    values += sets("loadgen.activeDeadlineSeconds=310")
+    assert Manifests(*values).one("Job")["spec"]["activeDeadlineSeconds"] == 310
 
 
 def test_one_load_generator_waits_for_no_other():

@@ -1,20 +1,17 @@
 """Results out of the cluster."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.kube import ROOT, CommandError, Release, call
-
-COLLECT = (sys.executable, "-m", "loadgen", "collect")
+from tests.e2e.kube import COLLECT, CommandError, Release, call, preset
 
 
 def test_a_cluster_ip_leaves_replicas_idle_and_collect_shows_them(release: Release, tmp_path: Path):
-    preset = ("-f", str(ROOT / "values/clusterip-baseline.yaml"))
-    release.install(*preset, "--set", "loadgen.enabled=false")
-    release.upgrade(*preset)
+    baseline = preset("clusterip-baseline")
+    release.install(*baseline, "--set", "loadgen.enabled=false")
+    release.upgrade(*baseline)
     job = release.report().job
     file = tmp_path / "result.json"
     text = call(*COLLECT, job, "-n", release.namespace, "-o", str(file))

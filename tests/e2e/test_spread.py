@@ -2,7 +2,7 @@
 
 import time
 
-from tests.e2e.kube import ROOT, Release
+from tests.e2e.kube import Release, preset
 
 TOTAL = 3000
 
@@ -17,21 +17,21 @@ def test_one_value_alone_spreads_evenly_within_a_minute(release: Release):
     report = release.report()
     took = time.monotonic() - start
     print(f"{report.calls} after {took:.1f} s")
-    assert report.succeeded, report.text
-    assert even(report.calls), report.text
+    assert report.succeeded, report.log
+    assert even(report.calls), report.log
     assert report.failed == 0
     assert took < 60
 
 
 def test_a_cluster_ip_sends_all_to_one(release: Release):
-    preset = ("-f", str(ROOT / "values/clusterip-baseline.yaml"))
+    baseline = preset("clusterip-baseline")
     # all replicas are there before the first call: it is not that the others came late
-    release.install(*preset, "--set", "loadgen.enabled=false")
+    release.install(*baseline, "--set", "loadgen.enabled=false")
     assert release.get("deployments")[0]["status"]["readyReplicas"] == 3
-    release.upgrade(*preset)
+    release.upgrade(*baseline)
     report = release.report()
     assert report.calls == [TOTAL]
-    assert "ClusterIP" in report.verdict
+    assert report.rules[0] == "connection_balanced"
 
 
 def test_one_release_through_headless_on_off_on(release: Release):
@@ -51,6 +51,17 @@ def test_one_release_through_headless_on_off_on(release: Release):
     assert even(release.report().calls)
     # the servers were left alone
     assert len(pods & release.names("pods")) == 3
+
+
+def test_one_release_through_policies_and_back(release: Release):
+    release.install("--set", "headless=true")
+    assert even(release.report().calls)
+    release.upgrade("--set", "headless=true,lbPolicy=pick_first")
+    report = release.report()
+    assert report.calls == [TOTAL]
+    assert report.rules[0] == "pick_first"
+    release.upgrade("--set", "headless=true")
+    assert even(release.report().calls)
 
 
 def test_the_test_of_the_chart_passes(release: Release):

@@ -14,6 +14,7 @@ from server.parameters import Duration, Ratio, Size
 WRONG = {
     "--port": ["x", "-1", "65536", "9090.5", "tcp://10.0.0.1:9090"],
     "--metrics-port": ["x", "-1", "65536"],
+    "--health-port": ["x", "-1", "65536"],
     "--host": ["", " ", "ö"],
     "--name": ["", "  ", "ü", "a\nb", "a" * 254],
     "--address": ["", "é"],

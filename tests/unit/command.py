@@ -92,6 +92,10 @@ class Load:
         out, err = self.process.communicate(self._stdin, timeout=PATIENCE)
         return Ended(self.process.returncode, out, err)
 
+    def written(self) -> str:
+        """Return the result file's text."""
+        return self._path.read_text()
+
     def result(self, code: int = 0) -> dict[str, Any]:
         """Wait for its end with this exit code; returns the result, which has been checked."""
         ended = self.end()
@@ -118,6 +122,11 @@ def checked(text: str) -> dict[str, Any]:
     assert sum(one["ok"] for one in every) == totals["ok"] == content["latency"]["count"]
     assert sum(one["failed"] for one in every) == totals["failed"] == content["failed_latency"]["count"]
     assert sum(one["calls"] for one in content["outcomes"]) == totals["sent"] == content["lag"]["count"]
+    warmup = content.get("warmup")
+    assert (warmup is not None) == ("warmup" in content["plan"])
+    if warmup is not None:
+        assert warmup["due"] == warmup["sent"] + warmup["dropped"]
+        assert warmup["sent"] == warmup["ok"] + warmup["failed"]
     timeline = content["timeline"]
     for what in ("sent", "failed", "dropped"):
         assert sum(timeline[what]) == totals[what]

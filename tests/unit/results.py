@@ -46,13 +46,15 @@ def result(  # a test names what matters to it
     message: str = "Connection refused",
     plan: Mapping[str, Any] | None = None,
     latency: Histogram | None = None,
+    service: Histogram | None = None,
     lag: Histogram | None = None,
     events: tuple[Event, ...] = (),
     partial: str | None = None,
     duration: int = 10 * SECOND,
     unattributed_ok: int = 0,
-    shards: Sequence[Part] = (Part(0, 1, STARTED),),
+    shards: Sequence[Part] = (Part(0, 1, STARTED, 10 * SECOND),),
     replicas: Sequence[Replica] | None = None,
+    warmup: Totals | None = None,
     evidence: Evidence = evidence(),  # noqa: B008
 ) -> Result:
     """Return a result in which each backend answered so many calls; the failed ones are unattributed."""
@@ -79,7 +81,7 @@ def result(  # a test names what matters to it
             for number, (name, count) in enumerate(calls.items())
         },
         latency=latency,
-        service=latency,
+        service=service or latency,
         lag=lag or histogram(*[1000] * sent),
         failed_latency=lost,
         outcomes=outcomes,
@@ -95,6 +97,7 @@ def result(  # a test names what matters to it
         events_left_out=0,
         evidence=evidence,
         replicas=None if replicas is None else list(replicas),
+        warmup=warmup,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Self
 import grpc
 
 from service_proto.service_pb2 import Req, Res
+from tests.certificates import Files
 
 PATIENCE = 60.0
 
@@ -14,7 +15,15 @@ PATIENCE = 60.0
 class Service:
     """Answers Get with the id "inside", once `answer` is set."""
 
-    def __init__(self, *, held: bool = False, workers: int = 32) -> None:
+    def __init__(
+        self,
+        *,
+        held: bool = False,
+        workers: int = 32,
+        credentials: Files | None = None,
+        complaint: str | None = None,
+    ) -> None:
+        """`credentials`: for TLS; `complaint`: what every call ends UNAUTHENTICATED with."""
         self.answer = threading.Event()
         if not held:
             self.answer.set()
@@ -26,7 +35,13 @@ class Service:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("Service", {"Get": get}),)
         )
-        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._complaint = complaint
+        if credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            pair = (credentials.key.read_bytes(), credentials.certificate.read_bytes())
+            port = self._server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+        self.target = f"127.0.0.1:{port}"
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -41,6 +56,8 @@ class Service:
             self.metadata.append(list(context.invocation_metadata()))
             self._came.notify_all()
         assert self.answer.wait(PATIENCE)
+        if self._complaint is not None:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, self._complaint)
         return Res(id="inside")
 
     def await_calls(self, number: int) -> None:

@@ -14,11 +14,11 @@ import pytest
 from loadgen import summary
 from loadgen.cli import main
 from loadgen.report import text
-from loadgen.result import schema
+from loadgen.result import Part, Result, schema
 from loadgen.resultfile import ResultFile
 from tests.server.replica import Replica
 from tests.unit.command import Ended, checked, environment, loadgen, run
-from tests.unit.results import result
+from tests.unit.results import MS, SECOND, STARTED, result
 from tests.unit.service import Service
 from tests.unit.shop import PROTOS, SOURCE
 
@@ -74,6 +74,44 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "time nan": (["-z", "nan"], "'nan' is no duration"),
     "negative deadline": (["-t", "-1s"], "'-1s' is negative"),
     "interval": (["--interval", "soon"], "'soon' is no duration"),
+    "stages and a rate": (
+        ["--stages", "9s:5", "--rps", "5"],
+        "--stages says how fast and how long, --rps too",
+    ),
+    "stages and a time": (["--stages", "9s:5", "-z", "5s"], "how long, --duration too: leave one out"),
+    "stages and a total": (["--stages", "9s:5", "-n", "5"], "how long, --total too: leave one out"),
+    "stages and callers": (["--stages", "9s:5", "-c", "5"], "--stages starts calls whatever is in flight"),
+    "no stage": (["--stages", "9s"], "'9s' is no stage: write DURATION:RATE to ramp, DURATION@RATE to step"),
+    "a stage of no time": (["--stages", "0s:5"], "'0s:5' takes no time"),
+    "a stage back in time": (["--stages", "9s:5,-1s:9"], "'-1s:9' goes back in time"),
+    "a stage without unit": (["--stages", "9:5"], "'9' in '9:5' is no duration"),
+    "stages without a call": (["--stages", "9s:0"], "makes no call"),
+    "stages that are all warm-up": (
+        ["--stages", "9s:5,1s:0", "--warmup", "10s"],
+        "--stages, which take 10 s: nothing is left then",
+    ),
+    "nothing after the warm-up": (["--stages", "9s:5,9s@0", "--warmup", "9s"], "make no call after --warmup"),
+    "no warm-up": (["--warmup", "0s"], "'0s' is too short"),
+    "arrival": (["--rps", "5", "--arrival", "bursty"], "'bursty' is not one of 'constant', 'poisson'"),
+    "arrivals of closed load": (["--arrival", "poisson"], "--arrival is for open load"),
+    "a seed for nothing": (
+        ["--rps", "5", "--seed", "1"],
+        "--seed needs --arrival poisson, --data-order random or",
+    ),
+    "a negative seed": (["--rps", "5", "--arrival", "poisson", "--seed", "-1"], "-1 is not in the range"),
+    "shards of no common seed": (
+        ["--rps", "5", "--arrival", "poisson", "--shard", "0/2"],
+        "with several shards needs --seed",
+    ),
+    "no metric": (["--threshold", "p9999<1s"], "'p9999' is no metric: did you mean p99.9 or p99"),
+    "no comparison": (["--threshold", "p99=1s"], "'=' in 'p99=1s' is no comparison"),
+    "no limit": (["--threshold", "p99<"], "is no threshold: write METRIC"),
+    "a limit without unit": (["--threshold", "p99<50"], "not a time with its unit, such as 50ms"),
+    "the second threshold": (["--threshold", "p99<1s", "--threshold", "x<1"], "'x' is no metric"),
+    "the rate of closed load": (
+        ["--threshold", "rate>=0.9*target"],
+        "--threshold rate>=0.9*target needs open load (--rps, --stages)",
+    ),
     "rate 0": (["--rps", "0"], "'0' is no rate: write calls per second"),
     "negative rate": (["--rps", "-3"], "'-3' is no rate"),
     "rate nan": (["--rps", "nan"], "'nan' is no rate"),
@@ -138,6 +176,22 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "nothing to look up": (["--discovery", "static"], "needs a target with a host name"),
     "cold but waiting": (["--cold", "--expect-backends", "1"], "leave one out"),
     "many by pick_first": (["--expect-backends", "3"], "needs --lb-policy round_robin"),
+    "certificate without key": (["--cert", "a.pem"], "--cert and --key need each other"),
+    "key without certificate": (["--key", "a.pem"], "--cert and --key need each other"),
+    "verified and not": (["--cacert", "a", "--insecure-skip-verify"], "leave one out"),
+    "two tokens": (["--token-file", "a", "--token-env", "B"], "both give the token: leave one out"),
+    "two authorizations": (
+        ["--token-env", "B", "-m", "Authorization:Basic x"],
+        "--metadata authorization and --token-env exclude each other",
+    ),
+    "keepalive timeout alone": (["--keepalive-timeout", "1s"], "needs --keepalive-time"),
+    "keepalive never": (["--keepalive-time", "0s"], "'0s' is too short"),
+    "compression": (["--compression", "zip"], "'zip' is not one of 'gzip', 'deflate'"),
+    "no retries": (["--retry", "0"], "0 is not in the range"),
+    "more retries than gRPC makes": (["--retry", "5"], "5 is not in the range"),
+    "retry codes alone": (["--retry-codes", "ABORTED"], "--retry-codes needs --retry"),
+    "retry of what succeeded": (["--retry", "1", "--retry-codes", "OK"], "'OK' is no status code of an"),
+    "retry of no code": (["--retry", "1", "--retry-codes", "ABORTED,"], "'' is no status code of an error"),
     "no such option": (["--concurency", "3"], "Did you mean '--concurrency'?"),
     "two targets": (["other:1"], "unexpected extra argument"),
     "an option without value": (["-n"], "'-n' requires an argument"),
@@ -198,6 +252,11 @@ def test_a_wrong_variable(name: str, value: str, says: str, command: Command) ->
         ("duration: 5", 2, "'5' is no duration"),
         ("rps: .nan", 2, "'nan' is no rate"),
         ("rps: 5\ninterval: 1s", 2, "leave one out"),
+        ("stages: 5", 2, "'5' is no stage"),
+        ("stages: [5s:5]", 2, "stages must be one value"),
+        ("threshold: p99<5ms", 2, "threshold must be a list"),
+        ("threshold: [p99<5]", 2, "not a time with its unit"),
+        ("warmup: 5", 2, "'5' is no duration"),
         ("metadata: 'a:b'", 2, "metadata must be a list"),
         ("metadata: {a: b}", 2, "metadata must be a list"),
         ("metadata: [token]", 2, "has no colon"),
@@ -299,6 +358,58 @@ class TestOptions:
         assert content["totals"]["ok"] == 3
 
 
+class TestThresholds:
+    def test_one_that_is_crossed(self, replica: Replica, tmp_path: Path) -> None:
+        path, log = tmp_path / "r.json", tmp_path / "log"
+        ended = loadgen(
+            *("run", f"127.0.0.1:{replica.port}", "-n", "20", "-o", str(path), "--termination-log", str(log)),
+            *("--threshold", "failed==0", "--threshold", "backends>=3", "--threshold", "each.p99<1ns"),
+        )
+        assert ended.code == 99
+        (line,) = ended.complaints
+        assert line.startswith("loadgen: error: thresholds crossed: backends>=3: 1 seen; each.p99<1ns: ")
+        assert line.endswith(f" seen ({replica.serving['id']})")
+        assert ended.out.index("\nThresholds\n") < ended.out.index("\nVerdict\n")
+        content = checked(path.read_text())
+        assert content["plan"]["threshold"] == ["failed==0", "backends>=3", "each.p99<1ns"]
+        assert content["summary"]["passed"] is False
+        assert [one["passed"] for one in content["summary"]["thresholds"]] == [True, False, False]
+        assert set(json.loads(log.read_text())["crossed"]) == {"backends>=3", "each.p99<1ns"}
+        assert loadgen("report", str(path)) == Ended(0, ended.out, "")
+
+    def test_all_are_kept(self, replica: Replica) -> None:
+        ended = loadgen(
+            *("run", f"127.0.0.1:{replica.port}", "--rps", "200", "-n", "40", "-t", "60s", "-q"),
+            *("--threshold", "error_rate==0%", "--threshold", "dropped==0", "--threshold", "max<1m"),
+        )
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.count("  ok\n") == 3
+
+    def test_a_run_that_failed_is_that_first(self) -> None:
+        ended = loadgen("run", TARGET, "--cold", "-n", "3", "--threshold", "failed==0")
+        check_refused(ended, 1, "every call failed: 3 of 3 with UNAVAILABLE")
+        assert "failed==0          0          3  CROSSED" in ended.out
+
+    def test_from_a_plan_file(self, replica: Replica, tmp_path: Path) -> None:
+        path = tmp_path / "plan.yaml"
+        path.write_text(f"target: 127.0.0.1:{replica.port}\ntotal: 5\nthreshold: ['backends>1', 'p50<60s']\n")
+        ended = loadgen("run", "--config", str(path))
+        check_refused(ended, 99, "thresholds crossed: backends>1: 1 seen")
+
+    def test_a_shard_does_not_judge_itself(self, replica: Replica) -> None:
+        ended = loadgen(
+            *("run", f"127.0.0.1:{replica.port}", "-n", "6", "-c", "2", "--threshold", "backends>=3"),
+            *("--shard", "0/2"),
+        )
+        assert (ended.code, ended.complaints) == (0, [])
+        assert "Not judged: this is a part of the load." in ended.out
+
+    def test_one_shard_of_one_does(self, replica: Replica) -> None:
+        target = f"127.0.0.1:{replica.port}"
+        ended = loadgen("run", target, "-n", "6", "--threshold", "backends>=3", "--shard", "0/1")
+        assert ended.code == 99
+
+
 class TestOutput:
     def test_the_result_on_stdout_and_the_report_on_stderr(self, replica: Replica) -> None:
         ended = loadgen("run", f"127.0.0.1:{replica.port}", "-n", "5", "-q", "-o", "-")
@@ -345,10 +456,54 @@ def write(path: Path, calls: dict[str, int]) -> str:
 class TestReport:
     def test_several(self, tmp_path: Path, command: Command) -> None:
         one, two = tmp_path / "one.json", tmp_path / "two.json"
-        first, second = write(one, {"a": 3}), write(two, {"b": 4})
+        first, _ = write(one, {"a": 3}), write(two, {"a": 4, "b": 4})
         assert command("report", str(one)) == Ended(0, f"{first}\n", "")
         ended = command("report", str(one), str(two))
-        assert ended.out == f"== {one} ==\n\n{first}\n\n== {two} ==\n\n{second}\n"
+        rows = {line[:12].strip(): line[12:].split() for line in ended.out.splitlines()}
+        assert rows["sent"] == ["3", "8", "(+166.7%)"]
+        assert rows["backends"] == ["1", "2", "(+100.0%)"]
+        assert rows["p99"][-1] == "(=)"
+
+    def test_a_threshold_judges_an_existing_file(self, tmp_path: Path, command: Command) -> None:
+        one, two = tmp_path / "one.json", tmp_path / "two.json"
+        write(one, {"a": 3})
+        write(two, {"b": 4})
+        ended = command("report", str(one), "--threshold", "backends>=1", "--threshold", "max<1s")
+        assert (ended.code, ended.err) == (0, "")
+        assert "backends>=1          1          1  ok" in ended.out
+        ended = command("report", str(one), "--threshold", "throughput>=5", "--threshold", "max<1s")
+        assert ended.code == 99
+        assert "throughput>=5          5        0.3  CROSSED" in ended.out
+        assert ended.err == "loadgen: error: thresholds crossed: throughput>=5: 0.3 seen\n"
+        ended = command("report", str(one), str(two), "--threshold", "throughput>=0.4")
+        assert ended.code == 99
+        assert ended.err == f"loadgen: error: thresholds crossed: {one}: throughput>=0.4: 0.3 seen\n"
+        tables = ended.out.partition(f"\n\n{one}\n")[2]
+        assert "throughput>=0.4        0.4        0.3  CROSSED\n" in tables
+        assert f"\n\n{two}\n" in tables
+        assert "throughput>=0.4        0.4        0.4  ok\n" in tables
+
+    def test_the_runs_own_thresholds_are_shown(self, tmp_path: Path, command: Command) -> None:
+        path = tmp_path / "r.json"
+        one = result({"a": 3}, plan={"threshold": ["max<1us", "each.max<1us"]})
+        ResultFile(path).write(one.to_json(summary.of(one)))
+        ended = command("report", str(path))
+        assert (ended.code, ended.err) == (0, "")  # nobody asked to judge
+        assert "max<1us         1.00 us    2.00 ms  CROSSED\n" in ended.out
+        ended = command("report", str(path), "--threshold", "each.max<2us")
+        assert ended.err == "loadgen: error: thresholds crossed: each.max<2us: 2.00 ms seen (a)\n"
+        assert "1us" not in ended.out
+
+    @pytest.mark.parametrize(
+        ("threshold", "says"),
+        [("p99<5", "not a time"), ("rate>=target", "--threshold rate>=target needs open load")],
+    )
+    def test_a_wrong_threshold(self, threshold: str, says: str, tmp_path: Path, command: Command) -> None:
+        path = tmp_path / "r.json"
+        write(path, {"a": 3})
+        ended = command("report", str(path), "--threshold", threshold)
+        check_refused(ended, 2, says)
+        assert ended.out == ""
 
     def test_a_bad_one_is_found_before_anything_is_printed(self, tmp_path: Path, command: Command) -> None:
         good, bad = tmp_path / "good.json", tmp_path / "bad.json"
@@ -367,6 +522,55 @@ class TestReport:
 
     def test_none(self, tmp_path: Path, command: Command) -> None:
         check_refused(command("report", str(tmp_path / "r.json")), 1, "No such file or directory")
+
+
+class TestMerge:
+    def write(self, folder: Path, *parts: Result) -> list[str]:
+        paths = [folder / f"{number}.json" for number in range(len(parts))]
+        for path, one in zip(paths, parts, strict=True):
+            ResultFile(path).write(one.to_json(summary.of(one)))
+        return [str(path) for path in paths]
+
+    def test_shards_are_one_result(self, tmp_path: Path, command: Command) -> None:
+        parts = [result({"a": 3, "b": 3}, shards=[Part(i, 2, STARTED + i * MS, SECOND)]) for i in (0, 1)]
+        files, merged = self.write(tmp_path, *parts), tmp_path / "merged.json"
+        ended = command("merge", *files, "-o", str(merged))
+        assert ended.code == 0, ended.err
+        assert "Shards:      2 of 2, started within 1.00 ms" in ended.out
+        assert command("report", str(merged)).out == ended.out
+        assert checked(merged.read_text())["totals"]["sent"] == 12
+
+    def test_one_that_is_missing_is_named(self, tmp_path: Path, command: Command) -> None:
+        parts = [result({"a": 3}, shards=[Part(i, 3, STARTED, SECOND)]) for i in (0, 2)]
+        ended = command("merge", *self.write(tmp_path, *parts))
+        assert "Shards:      2 of 3 (1 missing)" in ended.out
+        assert "1 of 3 shards is missing (1)" in " ".join(ended.out.split())
+
+    def test_the_plans_thresholds_are_judged_on_the_whole(self, tmp_path: Path, command: Command) -> None:
+        plan = {"threshold": ["failed<=2", "backends==1"]}
+        parts = [result({"a": 3}, failed=2, plan=plan, shards=[Part(i, 2, STARTED, SECOND)]) for i in (0, 1)]
+        files, merged = self.write(tmp_path, *parts), tmp_path / "merged.json"
+        ended = command("merge", *files, "-o", str(merged))
+        assert (ended.code, ended.err) == (99, "loadgen: error: thresholds crossed: failed<=2: 4 seen\n")
+        assert command("report", str(merged)).out == ended.out
+        assert checked(merged.read_text())["summary"]["passed"] is False
+        ended = command("merge", files[0])
+        assert ended.code == 1
+        assert ended.err == "loadgen: error: the thresholds cannot be judged: shard 1 is missing\n"
+        assert "Not judged" in ended.out
+
+    def test_another_target(self, tmp_path: Path, command: Command) -> None:
+        other = result({"a": 3}, plan={"target": "other:1"}, shards=[Part(1, 2, STARTED, SECOND)])
+        files = self.write(tmp_path, result({"a": 3}, shards=[Part(0, 2, STARTED, SECOND)]), other)
+        says = f'cannot merge {files[1]} with those before it: target is "server:9090" in one result and'
+        check_refused(command("merge", *files), 1, says)
+
+    def test_runs_at_different_times(self, tmp_path: Path, command: Command) -> None:
+        parts = [result({"a": 3}, shards=[Part(0, 1, STARTED + i * 5 * SECOND, SECOND)]) for i in (0, 1)]
+        files, merged = self.write(tmp_path, *parts), tmp_path / "merged.json"
+        says = "these are no shards of one load: shard 0/1 had ended 4.0 s before shard 0/1 began"
+        check_refused(command("merge", *files, "-o", str(merged)), 1, says)
+        assert not merged.exists()
 
 
 def test_schema(command: Command) -> None:

@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from loadgen import readiness
 from loadgen.attribution import parse
 from loadgen.discovery import Backends, Dns
-from loadgen.engines.channels import Options
+from loadgen.engines.channels import Options, Retry
 from loadgen.engines.exchange import AS_GIVEN, Streaming
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import NotReadyError
@@ -91,13 +91,14 @@ class Load:
         backend_from: str = "field:id",
         target: Target | None = None,
         streaming: Streaming = AS_GIVEN,
+        retry: Retry | None = None,
     ) -> None:
         self.recorder = Recorder()
         self.ledger = Ledger(pacer, self.recorder, max_in_flight=max_in_flight)
         self.backends = backends(*servers)
         self.target = target or Target(Uri.parse(self.backends.uri))
         attribution = parse(backend_from, self.target.method.reply)
-        options = Options(policy, connections, health_check, timeout)
+        options = Options(policy, connections, health_check, timeout, retry=retry)
         self.engine = GrpcEngine(self.ledger, self.target, attribution, options, streaming)
 
     async def __aenter__(self) -> Self:

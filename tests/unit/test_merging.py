@@ -46,6 +46,8 @@ class Made:
     dropped: int
     dropped_at: int
     events: Sequence[tuple[int, str]]
+    warmup: Sequence[Call] = ()
+    """Calls that fell due before the start."""
 
 
 calls = st.builds(
@@ -56,6 +58,14 @@ calls = st.builds(
     backend=st.sampled_from(BACKENDS),
     message=st.none() | st.sampled_from(["lost", "late"]),
 )
+warm = st.builds(
+    Call,
+    due=st.integers(-10 * SECOND, -1),
+    lag=st.integers(0, 20 * SECOND),
+    service=st.integers(0, 20 * SECOND),
+    backend=st.sampled_from(BACKENDS),
+    message=st.none() | st.just("cold"),
+)
 shards = st.builds(
     Made,
     started=st.integers(STARTED, STARTED + SECOND) | st.integers(STARTED, STARTED + 30 * HOUR),
@@ -63,6 +73,7 @@ shards = st.builds(
     dropped=st.integers(0, 3),
     dropped_at=st.integers(0, HOUR),
     events=st.lists(st.tuples(st.integers(-SECOND, HOUR), st.sampled_from(["x", "y"])), max_size=3),
+    warmup=st.lists(warm, max_size=5),
 )
 
 
@@ -71,11 +82,15 @@ class Given:
 
     def __init__(self, made: Made) -> None:
         self._made = made
+        self._warm = True
 
     def __str__(self) -> str:
         return "Given{}"
 
     def due(self, now: int, room: int) -> Due:
+        if self._warm:
+            self._warm = False
+            return Due(0, [call.due for call in self._made.warmup], 1, None, last=False, warmup=True)
         return Due(0, [call.due for call in self._made.calls], self._made.dropped, None, last=True)
 
     def ended(self, done: Sequence[int]) -> None:
@@ -93,8 +108,9 @@ def run(made: Made, shard: Shard, peers: Mapping[str, Peer] | None = None) -> Re
     recorder.begin(made.started)
     now = made.dropped_at
     ledger.take()
+    ledger.take()
     rows = Calls()
-    for call in made.calls:
+    for call in (*made.warmup, *made.calls):
         sent = call.due + call.lag
         outcome = OK if call.message is None else ledger.outcome(14, call.message)
         rows.add(call.due, sent, sent + call.service, ledger.backend(call.backend), outcome)
@@ -102,15 +118,17 @@ def run(made: Made, shard: Shard, peers: Mapping[str, Peer] | None = None) -> Re
     for at, name in made.events:
         ledger.event(name, at)
     recorder.last_done = max([recorder.last_done, *(c.due + c.lag + c.service for c in made.calls)])
+    plan = Plan(target="server:9090", warmup=10 * SECOND)
     seen = Connections(["a"], ["a"], 2, 1, peers)
-    return snapshot(Plan(target="server:9090"), ledger, recorder, seen, ["a"], shard)
+    return snapshot(plan, ledger, recorder, seen, ["a"], shard)
 
 
 def alone(parts: Sequence[Made]) -> Result:
     """Return what one recorder shows that saw all calls of these shards."""
     started = min(part.started for part in parts)
     moved = [replace(call, due=call.due + part.started - started) for part in parts for call in part.calls]
-    return run(Made(started, moved, 0, 0, ()), Shard())
+    warmup = [call for part in parts for call in part.warmup]
+    return run(Made(started, moved, 0, 0, (), warmup), Shard())
 
 
 @settings(max_examples=40)
@@ -124,6 +142,11 @@ def test_the_merged_result_is_that_of_one_recorder_that_saw_all_calls(parts: lis
         "latency", "service", "lag", "failed_latency", "outcomes", "timeline",
     ):  # fmt: skip
         assert getattr(merged, name) == getattr(truth, name), name
+    assert merged.warmup is not None
+    assert truth.warmup is not None
+    drops = len(parts) - 1  # every shard drops one in its warm-up
+    due, dropped = merged.warmup.due - drops, merged.warmup.dropped - drops
+    assert replace(merged.warmup, due=due, dropped=dropped) == truth.warmup
 
 
 @settings(max_examples=30)
@@ -181,7 +204,7 @@ def test_shares_add_up(whole: int, count: int) -> None:
 
 def part(index: int, count: int = 2, **changes: object) -> Result:
     made = result({"a": 3}, **changes)
-    made.shards = [Part(index, count, STARTED)]
+    made.shards = [Part(index, count, STARTED, 10 * SECOND)]
     return made
 
 

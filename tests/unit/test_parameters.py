@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.parameters import Connections, Duration, Metadata, Rate
+from loadgen.parameters import Connections, Duration, Metadata, Rate, Stages, Threshold
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,47 @@ def test_metadata(text: object, pair: tuple[str, str]) -> None:
 def test_what_is_no_metadata(text: str, message: str) -> None:
     with pytest.raises(click.BadParameter, match=message):
         Metadata()(text)
+
+
+def test_stages_are_converted_once() -> None:
+    made = Stages()("30s:100,1m@5.5")
+    assert [str(stage) for stage in made] == ["30s:100", "1m@5.5"]
+    assert Stages()(made) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' is no stage: write DURATION:RATE to ramp, DURATION@RATE to step"),
+        ("30s", "'30s' is no stage"),
+        ("100", "'100' is no stage"),
+        ("30s:100,", "'' is no stage"),
+        ("30s:100;1m:5", "'30s:100;1m:5' is no stage"),
+        ("30s:1:2", "'30s:1:2' is no stage"),
+        ("30s:@5", "'30s:@5' is no stage"),
+        ("30:100", "'30' in '30:100' is no duration"),
+        (":100", "'' in ':100' is no duration"),
+        ("soon:100", "'soon' in 'soon:100' is no duration"),
+        ("0s:100", "'0s:100' takes no time: for a jump in the rate write @"),
+        ("0s@100", "takes no time"),
+        ("1m:5,-30s:100", "'-30s:100' goes back in time"),
+        ("30s:", "'' is no rate: write calls per second, from 0 up to 1000000"),
+        ("30s:fast", "'fast' is no rate"),
+        ("30s:-5", "'-5' is no rate"),
+        ("30s:nan", "'nan' is no rate"),
+        ("30s:inf", "'inf' is no rate"),
+        ("30s:1000001", "'1000001' is no rate"),
+        ("30s:0,1m@0", "makes no call: its rate never rises above 0"),
+    ],
+)
+def test_what_are_no_stages(text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
+        Stages()(text)
+
+
+def test_a_threshold_is_converted_once() -> None:
+    made = Threshold()("p99 < 50ms")
+    assert str(made) == "p99<50ms"
+    assert Threshold()(made) == made
+    with pytest.raises(click.BadParameter, match="'q99' is no metric: did you mean p99"):
+        Threshold()("q99<50ms")

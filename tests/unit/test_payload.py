@@ -89,7 +89,7 @@ class TestLines:
     def test_shards_draw_as_one_load_would(self, tmp_path: Path) -> None:
         path = tmp_path / "f"
         path.write_text("\n".join(json.dumps({"small": number}) for number in range(9)))
-        options: dict[str, Any] = {"data_file": str(path), "data_order": "random", "data_seed": 3}
+        options: dict[str, Any] = {"data_file": str(path), "data_order": "random", "seed": 3}
         whole = target("Echo", **options)
         shards = [target("Echo", shard=Shard(index, 2), **options) for index in (0, 1)]
         assert [whole.request(n)[0] for n in range(20)] == [

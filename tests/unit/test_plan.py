@@ -14,6 +14,11 @@ from loadgen import planfile
 from loadgen.cli import cli
 from loadgen.errors import PlanError
 from loadgen.plan import Plan
+from loadgen.stages import Stage
+from loadgen.thresholds import Threshold
+
+SECOND = 1_000_000_000
+STAGES = (Stage(10 * SECOND, 5.0, step=False),)
 
 
 def plan(**options: Any) -> Plan:
@@ -26,6 +31,17 @@ def plan(**options: Any) -> Plan:
         ({"rps": 5.0, "interval": 1}, "--rps .*--interval"),
         ({"rps": 5.0, "concurrency": 2}, "--max-in-flight, not --concurrency"),
         ({"max_in_flight": 5}, "--max-in-flight is for open load"),
+        ({"stages": STAGES, "rps": 5.0}, "--stages says how fast and how long, --rps too"),
+        ({"stages": STAGES, "duration": 5}, "--stages says how fast and how long, --duration too"),
+        ({"stages": STAGES, "total": 5}, "--stages says how fast and how long, --total too"),
+        ({"stages": STAGES, "interval": 5}, "--stages sets when calls start, --interval too"),
+        ({"stages": STAGES, "concurrency": 5}, "--stages starts calls whatever is in flight"),
+        ({"stages": STAGES, "warmup": 10 * SECOND}, "--stages, which take 10 s: nothing is left then"),
+        ({"arrival": "poisson"}, "--arrival is for open load: give --rps or --stages"),
+        ({"arrival": "constant"}, "--arrival is for open load"),
+        ({"rps": 5.0, "seed": 1}, "--seed needs --arrival poisson"),
+        ({"rps": 5.0, "arrival": "constant", "seed": 1}, "--seed needs --arrival poisson"),
+        ({"threshold": (Threshold.parse("rate>=0.9*target"),)}, "rate>=0.9.target needs open load"),
         ({"poll_interval": 5}, "--poll-interval needs --discovery poll"),
         ({"poll_interval": 5, "discovery": "static"}, "--poll-interval needs --discovery poll"),
         ({"cold": True, "expect_backends": 1}, "leave one out"),
@@ -38,6 +54,10 @@ def plan(**options: Any) -> Plan:
         ({"call": "a.B/C", "data": "{}", "data_file": "f"}, "leave one out"),
         ({"call": "a.B/C", "data": "{}", "data_order": "random"}, "--data-order needs --data-file"),
         ({"backend_from": "peer", "connections": 0}, "peer cannot be counted"),
+        ({"cert": "a"}, "--cert and --key need each other"),
+        ({"token_file": "a", "metadata": (("authorization", "b"),)}, "--token-file exclude each other"),
+        ({"keepalive_timeout": 5}, "--keepalive-timeout needs --keepalive-time"),
+        ({"retry_codes": "ABORTED"}, "--retry-codes needs --retry"),
         ({"health_check": True}, "--health-check needs --lb-policy round_robin"),
     ],
 )
@@ -53,10 +73,13 @@ def test_options_that_contradict_each_other(options: dict[str, Any], message: st
         {},
         {"concurrency": 5, "interval": 1, "total": 3, "duration": 9},
         {"rps": 5.0, "max_in_flight": 5},
+        {"stages": STAGES, "max_in_flight": 5, "warmup": SECOND, "arrival": "poisson", "seed": 0},
+        {"rps": 5.0, "threshold": (Threshold.parse("rate>=0.9*target"),)},
+        {"threshold": (Threshold.parse("rate>=9"), Threshold.parse("p99<1s"))},
         {"discovery": "poll", "poll_interval": 5},
         {"expect_backends": 1},
         {"call": "a.B/C", "proto": ("a",), "import_path": ("x",), "protoset": ("b",), "data": "{}"},
-        {"call": "a.B/C", "data_file": "f", "data_order": "random", "data_seed": 3},
+        {"call": "a.B/C", "data_file": "f", "data_order": "random", "seed": 3},
         {"backend_from": "peer"},
         {"expect_backends": 1, "connections": 0},
         {"expect_backends": 3, "lb_policy": "round_robin", "health_check": True, "connections": 3},
@@ -104,13 +127,42 @@ def test_a_run_always_has_an_end(options: dict[str, Any], limits: tuple[int | No
 
 
 durations = st.integers(1, 3_600_000).map(lambda milli: milli * 1_000_000)
+closed = st.fixed_dictionaries(
+    {
+        "concurrency": st.none() | st.integers(1, 100),
+        "total": st.none() | st.integers(1),
+        "duration": st.none() | durations,
+        "interval": st.none() | durations,
+        "warmup": st.none() | durations,
+    }
+)
+arrivals = st.one_of(
+    st.just({}),
+    st.just({"arrival": "constant"}),
+    st.fixed_dictionaries({"arrival": st.just("poisson"), "seed": st.none() | st.integers(0, 2**53 - 1)}),
+)
+rates = st.floats(0.001, 1_000_000)
+opened = st.one_of(
+    st.fixed_dictionaries({"rps": rates, "duration": durations, "warmup": st.none() | durations}),
+    st.fixed_dictionaries(
+        {
+            "stages": st.lists(st.builds(Stage, durations, rates, st.booleans()), min_size=1, max_size=4).map(
+                tuple
+            ),
+            "max_in_flight": st.none() | st.integers(1, 1000),
+        }
+    ),
+)
+loads = closed | st.tuples(opened, arrivals).map(lambda both: {**both[0], **both[1]})
+kept = st.lists(
+    st.sampled_from(["p99<50ms", "each.p99.9<=1s", "error_rate<0.1%", "dropped==0"]).map(Threshold.parse),
+    max_size=3,
+).map(tuple)
 plans = st.builds(
-    Plan,
+    lambda load, **rest: Plan(**load, **rest),
+    loads,
     target=st.just("server:9090"),
-    concurrency=st.none() | st.integers(1, 100),
-    total=st.none() | st.integers(1),
-    duration=st.none() | durations,
-    interval=st.none() | durations,
+    threshold=kept,
     lb_policy=st.just("round_robin"),
     connections=st.integers(0, 1000),
     discovery=st.just("poll"),
@@ -153,6 +205,7 @@ def test_every_option_of_the_plan_is_a_flag_and_a_key_of_the_plan_file(tmp_path:
         "shard",
         "start_together",
         "termination_log",
+        "workers",
     } == flags
     path = tmp_path / "plan.yaml"
     path.write_text("".join(f"{name}: 1\n" for name in flags))

@@ -82,6 +82,28 @@ def check_timeline(recorder: Recorder, series: int, sent: list[int]) -> None:
     assert {first + row: count for row, count in enumerate(found) if count} == expected
 
 
+@given(batches, st.integers(1, 10**12))
+def test_what_fell_due_in_a_warm_up_leaves_no_trace(todo: list[list[tuple[int, ...]]], earlier: int) -> None:
+    """However late it was sent and answered: the same as if it had not been there."""
+    alone, mixed = Recorder(), Recorder()
+    for recorder in (alone, mixed):
+        recorder.begin(STARTED)
+    for batch in todo:
+        alone.fold(batch_of(batch))
+        mixed.fold(batch_of([(-earlier, *row[1:]) for row in batch] + batch))
+        mixed.flush()
+    alone.flush()
+    for name in ("latency", "failed_latency", "service", "lag", "messages_out", "messages_in", "last_done"):
+        assert getattr(mixed, name) == getattr(alone, name), name
+    for number in range(7):
+        assert mixed.backend(number) == alone.backend(number)
+        assert mixed.outcome(number) == alone.outcome(number)
+    rows = alone.timeline.rows()
+    assert mixed.timeline.rows() == rows
+    for series in range(14):
+        assert mixed.timeline.series(series, rows) == alone.timeline.series(series, rows)
+
+
 def test_rows_wait_until_there_are_many() -> None:
     recorder = Recorder()
     row = (0, 1, 2, 0, OK, 1, 1)

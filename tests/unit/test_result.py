@@ -16,7 +16,7 @@ from loadgen import summary
 from loadgen.errors import LoadgenError
 from loadgen.events import Event
 from loadgen.report import text
-from loadgen.result import VERSION, Result, schema
+from loadgen.result import VERSION, Result, Totals, schema
 from loadgen.resultfile import ResultFile, read
 from tests.unit.results import evidence, histogram, result
 
@@ -29,7 +29,14 @@ WHOLE = result(
         Event(7, "channel.swapped", {"backends": ["x", "y"]}),
     ),
     partial="stopped by SIGINT",
-    plan={"metadata": ["k:..."], "rps": 5.0},
+    plan={
+        "metadata": ["k:..."],
+        "rps": 5.0,
+        "max_in_flight": 9,
+        "warmup": "1s",
+        "threshold": ["p99<50ms", "rate>=0.9*target", "each.max<1ms", "idle_backends==0"],
+    },
+    warmup=Totals(9, 7, 4, 3, 2),
 )
 NOTHING_KNOWN = result(
     {},
@@ -110,6 +117,7 @@ BAD = {
     "empty histogram": (spoil(lag__hdr=""), r"is damaged: lag.hdr is no HdrHistogram"),
     "damaged backend": (spoil(backends__a__latency__hdr="%%"), r"is damaged: backends.a.latency.hdr"),
     "totals that do not add up": (spoil(totals__sent=99), "is damaged: its counts do not add up"),
+    "a warm-up that does not add up": (spoil(warmup__ok=5), "is damaged: its counts do not add up"),
     "an outcome lost": (spoil(outcomes=[]), "is damaged: its counts do not add up"),
     "a plan without target": (spoil(plan={}), "is not a whole result: data.plan must contain"),
     "wrong count": (spoil(latency__count=99), r"is damaged: latency.hdr counts 5 values, not 99"),

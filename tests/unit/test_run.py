@@ -81,6 +81,52 @@ class TestLoad:
         assert begun(slow) == totals["sent"]
         assert "some_dropped" in rules(content)
 
+    def test_stages(self, replica: Replica) -> None:
+        before = begun(replica)
+        content = run(target(replica), "--stages", "300ms:200,300ms@100,300ms:0")
+        assert content["totals"] == {"due": 75, "sent": 75, "ok": 75, "failed": 0, "dropped": 0}
+        assert begun(replica) - before == 75
+        assert content["pacing"] == "Stages{300ms:200, 300ms@100, 300ms:0}"
+        assert content["plan"]["stages"] == "300ms:200,300ms@100,300ms:0"
+
+    def test_poisson_can_be_repeated(self, replica: Replica) -> None:
+        one = run(target(replica), "--rps", "300", "-z", "500ms", "--arrival", "poisson")
+        seed = one["plan"]["seed"]
+        assert one["pacing"] == f"Poisson{{300/s, seed {seed}}}"
+        options = ("--rps", "300", "-z", "500ms", "--arrival", "poisson", "--seed", str(seed))
+        again = run(target(replica), *options)
+        assert again["totals"]["due"] == one["totals"]["due"] > 0
+        assert again["plan"] == one["plan"]
+
+    def test_a_warm_up_is_in_no_figure(self, replica: Replica) -> None:
+        before = begun(replica)
+        content = run(target(replica), "--rps", "100", "-n", "30", "--warmup", "400ms")
+        assert content["totals"] == {"due": 30, "sent": 30, "ok": 30, "failed": 0, "dropped": 0}
+        assert content["warmup"] == {"due": 40, "sent": 40, "ok": 40, "failed": 0, "dropped": 0}
+        assert begun(replica) - before == 70
+        assert content["pacing"] == "Constant{100/s} after 0.4 s of warm-up"
+        (made,) = events(content, "connection.made")
+        assert made["at_ns"] < 0  # the run begins after its warm-up
+
+    def test_the_warm_up_of_closed_load(self, replica: Replica) -> None:
+        before = begun(replica)
+        content = run(target(replica), "-c", "4", "-n", "100", "--warmup", "200ms")
+        assert content["totals"]["ok"] == 100
+        assert content["warmup"]["ok"] == content["warmup"]["due"] >= 4
+        assert begun(replica) - before == 100 + content["warmup"]["ok"]
+
+    def test_the_warm_up_of_stages_is_their_first_part(self, replica: Replica) -> None:
+        content = run(target(replica), "--stages", "500ms:100,500ms:100", "--warmup", "500ms")
+        assert (content["warmup"]["due"], content["totals"]["due"]) == (25, 50)
+
+    def test_a_warm_up_that_fails(self, start: Callable[..., Replica]) -> None:
+        """Its calls end long after it, and are counted as its own."""
+        slow = start("--delay", "10s")
+        options = ("--rps", "100", "-n", "5", "--warmup", "100ms", "-t", "300ms")
+        content = run(target(slow), *options, code=1)
+        assert content["warmup"] == {"due": 10, "sent": 10, "ok": 0, "failed": 10, "dropped": 0}
+        assert content["totals"]["failed"] == content["failed_latency"]["count"] == 5
+
     def test_failed_calls_are_counted_by_code_and_message(self, start: Callable[..., Replica]) -> None:
         content = run(target(start("--error-ratio", "0.25")), "-n", "100", "-c", "4")
         assert (content["totals"]["ok"], content["totals"]["failed"]) == (75, 25)
@@ -162,6 +208,19 @@ class TestSignals:
         assert content["partial"] == f"stopped by {number.name}"
         assert "stopped_early" in rules(content)
         assert len(service.metadata) == 4
+
+    def test_in_the_warm_up(self) -> None:
+        options = ("-c", "4", "-n", "1000", "--warmup", "10m")
+        with Service(held=True) as service, Load(service.target, *options) as load:
+            service.await_calls(4)
+            load.signal(signal.SIGINT)
+            assert load.say().startswith("loadgen: calling ")
+            assert load.say().startswith("loadgen: SIGINT: ending the calls in flight")
+            service.answer.set()
+            content = load.result(code=1)
+        assert content["warmup"] == {"due": 4, "sent": 4, "ok": 4, "failed": 0, "dropped": 0}
+        assert content["totals"]["due"] == 0
+        assert rules(content) == {"nothing_succeeded", "stopped_early"}
 
     def test_open_load(self, replica: Replica) -> None:
         with Load(target(replica), "--rps", "300", "-z", "10m") as load:

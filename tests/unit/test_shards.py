@@ -8,7 +8,7 @@ from pathlib import Path
 from loadgen import logged, merging, summary
 from loadgen.result import Result
 from tests.server.replica import Replica
-from tests.unit.command import Load, checked, loadgen
+from tests.unit.command import Load, checked, loadgen, run
 
 TOTAL = 1001
 COUNT = 4
@@ -39,6 +39,33 @@ def test_the_merged_result_is_the_sum_of_the_shards(tmp_path: Path) -> None:
     (counts,) = whole["timeline"]["backends"].values()
     assert sum(counts) == TOTAL
     assert whole["summary"]["shards"]["missing"] == []
+
+
+def test_shards_have_their_parts_of_stages_and_warm_up() -> None:
+    """Each by itself: what they make does not depend on when they start."""
+    options = ("--stages", "400ms:200,400ms:200", "--warmup", "400ms", "--threshold", "rate>=0.5*target")
+    with Replica() as replica:
+        parts = [
+            run(f"127.0.0.1:{replica.port}", *options, "--shard", f"{index}/{COUNT}")
+            for index in range(COUNT)
+        ]
+        chance = [
+            run(
+                f"127.0.0.1:{replica.port}", "--rps", "400", "-n", "50", "--arrival", "poisson",
+                "--seed", "3", "--warmup", "100ms", "--shard", f"{index}/{COUNT}",
+            )
+            for index in range(COUNT)
+        ]  # fmt: skip
+    assert [content["totals"]["due"] for content in parts] == [20, 20, 20, 20]
+    assert [content["warmup"]["due"] for content in parts] == [10, 10, 10, 10]
+    assert [content["summary"]["passed"] for content in parts] == [None] * COUNT
+    merged = merging.merge(map(Result.from_json, parts))
+    whole = checked(json.dumps(merged.to_json(summary.of(merged))))
+    assert whole["warmup"] == {"due": 40, "sent": 40, "ok": 40, "failed": 0, "dropped": 0}
+    assert [one["limit"] for one in whole["summary"]["thresholds"]] == [100.0]
+    assert [content["totals"]["due"] for content in chance] == [13, 13, 12, 12]
+    merged = merging.merge(map(Result.from_json, chance))
+    assert checked(json.dumps(merged.to_json(summary.of(merged))))["totals"]["ok"] == 50
 
 
 def test_a_container_leaves_a_summary_and_the_result(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.report.text import WIDTH, duration, render
+from loadgen.result import Part, Totals
 from tests.unit.results import MS, SECOND, evidence, histogram, result
 
 REPORT = """\
@@ -140,3 +141,30 @@ def test_a_duration_is_told_to_half_a_percent(nanoseconds: int) -> None:
     told = float(number) * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[unit]
     assert told == pytest.approx(nanoseconds, rel=0.0051)
     assert len(number) <= 4
+
+
+def test_a_warm_up_is_shown_apart() -> None:
+    report = render(result({"a": 4}, plan={"warmup": "10s"}, warmup=Totals(100, 98, 95, 3, 2)))
+    warmup = "  Warm-up:     98 sent, 3 failed, 2 dropped in the first 10s, which no other figure counts\n"
+    assert warmup + "  Count:       4 sent, 4 ok, 0 failed\n" in report
+
+
+def test_thresholds_come_before_the_verdict() -> None:
+    asked = ["p99<50ms", "each.p99<=1.5ms", "error_rate<0.1%", "rate>=0.99*target", "dropped==0", "p50<1s"]
+    one = result({"a": 40, "b": 20}, failed=1, plan={"rps": 6.5, "total": 61, "threshold": asked})
+    _, _, rest = render(one).partition("\n\nThresholds\n")
+    assert rest.partition("\n\nVerdict\n")[0] == (
+        "  Threshold              limit       seen\n"
+        "  p99<50ms             50.0 ms    2.00 ms  ok\n"
+        "  each.p99<=1.5ms      1.50 ms    2.00 ms  CROSSED  (a)\n"
+        "  error_rate<0.1%         0.1%     1.639%  CROSSED\n"
+        "  rate>=0.99*target      6.435        6.1  CROSSED\n"
+        "  dropped==0                 0          0  ok\n"
+        "  p50<1s                1.00 s    2.00 ms  ok"
+    )
+
+
+def test_one_shards_part_is_not_judged() -> None:
+    one = result({"a": 4}, plan={"threshold": ["p99<1ns"]}, shards=[Part(1, 3, 0, 10 * SECOND)])
+    assert "Thresholds\n  Not judged: this is a part of the load." in render(one)
+    assert "CROSSED" not in render(one)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.events import Event
-from loadgen.result import Part, Result
+from loadgen.result import Part, Result, Totals
 from loadgen.verdict import CAUSES, WARNINGS, judge
 from tests.unit.results import MS, SECOND, STARTED, THREE, TWO, evidence, histogram, replica, result
 
@@ -135,6 +135,16 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result({"a": 5}, evidence=evidence(addresses=ONE, connections=2)),
         ("the client knew of no other",),
     ),
+    "cold, and the first to connect took all": (
+        "cold_channel",
+        result({"a": 9}, evidence=evidence(cold=True)),
+        ("whichever backend connected first",),
+    ),
+    "ClusterIP with other replicas": (
+        "connection_balanced",
+        result({"a": 9}, evidence=evidence(addresses=ONE, connections=1), replicas=[replica(9), replica(0)]),
+        ("the other replicas got nothing",),
+    ),
     # warnings
     "stopped": (
         "stopped_early",
@@ -157,10 +167,55 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result(EVEN, plan={"rps": 100.0}, lag=histogram(*[1000] * 90, *[50 * MS] * 10)),
         ("load generator itself was late", "50 ms"),
     ),
+    "late with most calls": (
+        "client_late",
+        result(
+            EVEN,
+            plan={"stages": "10s@50"},
+            lag=histogram(*[20 * MS] * 300),
+            service=histogram(*[SECOND] * 300),
+        ),
+        ("load generator itself was late", "20 ms or more", "took up to 1000 ms once started"),
+    ),
+    "dropped by a server that is too slow": (
+        "some_dropped",
+        result(
+            EVEN,
+            dropped=30,
+            plan={"rps": 100.0, "max_in_flight": 40},
+            service=histogram(*[SECOND // 2] * 300),
+        ),
+        ("answers took 0.5 s on average, so 100 calls/s keep some 50 in flight", "server is too slow"),
+    ),
+    "dropped in a stall": (
+        "some_dropped",
+        result(
+            EVEN,
+            dropped=30,
+            plan={"rps": 100.0, "max_in_flight": 90},
+            service=histogram(*[MS] * 280, *[SECOND] * 20),
+        ),
+        ("answers took up to 1 s, and calls piled up meanwhile", "percentiles leave them out"),
+    ),
+    "dropped by a client that is late": (
+        "some_dropped",
+        result(EVEN, dropped=30, plan={"rps": 100.0}, lag=histogram(*[SECOND] * 300)),
+        ("load generator itself was late, so they came in bursts", "says nothing of the server"),
+    ),
+    "stopped in its warm-up": (
+        "nothing_succeeded",
+        result({}, warmup=Totals(5, 5, 5, 0, 0)),
+        ("No call was made after the warm-up.",),
+    ),
     "closed load on a server that stalls": (
         "closed_hides_stalls",
         result(EVEN, latency=STALLED),
         ("20% of the run in 8 calls of up to 1.00 s", "--rps"),
+    ),
+    "retried": (
+        "retries_hide",
+        result(EVEN, evidence=evidence(retries=7)),
+        ("made attempts again, 7 at least", "failures that the counts do not show"),
     ),
     "idle replicas behind a ClusterIP": (
         "idle_replicas",
@@ -171,12 +226,12 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
     ),
     "a shard missing": (
         "shards_missing",
-        result(EVEN, shards=[Part(0, 3, STARTED), Part(2, 3, STARTED)]),
+        result(EVEN, shards=[Part(0, 3, STARTED, 10 * SECOND), Part(2, 3, STARTED, 10 * SECOND)]),
         ("1 of 3 shards is missing (1)", "those of the others"),
     ),
     "shards one after another": (
         "shards_apart",
-        result(EVEN, shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 300 * MS)]),
+        result(EVEN, shards=[Part(0, 2, STARTED, 10 * SECOND), Part(1, 2, STARTED + 300 * MS, 10 * SECOND)]),
         ("started 0.30 s apart",),
     ),
 }
@@ -222,15 +277,40 @@ SILENT: dict[str, tuple[str, Result]] = {
     "all failed": ("some_failed", result({}, failed=3)),
     "late, closed": ("client_late", result(EVEN, lag=histogram(*[50 * MS] * 300))),
     "a little late": ("client_late", result(EVEN, plan={"rps": 5.0}, lag=histogram(*[19 * MS] * 300))),
+    "late after a stall": (
+        "client_late",
+        result(
+            EVEN,
+            plan={"rps": 800.0},
+            lag=histogram(*[MS] * 290, *[120 * MS] * 10),
+            service=histogram(*[40 * MS] * 280, *[1100 * MS] * 20),
+        ),
+    ),
+    "stages on a server that stalls": (
+        "closed_hides_stalls",
+        result(EVEN, plan={"stages": "10s@50"}, latency=STALLED),
+    ),
     "open load on a server that stalls": (
         "closed_hides_stalls",
         result(EVEN, plan={"rps": 5.0}, latency=STALLED),
     ),
+    "no retries": ("retries_hide", result(EVEN, evidence=evidence(retries=0))),
+    "retries not known": ("retries_hide", result(EVEN, evidence=evidence(retries=None))),
     "slow but steady": ("closed_hides_stalls", result(EVEN, latency=histogram(*[SECOND] * 300))),
     "few calls": ("closed_hides_stalls", result(EVEN, latency=histogram(*[MS] * 90, *[SECOND] * 2))),
     "a short hiccup": (
         "closed_hides_stalls",
         result(EVEN, latency=histogram(*[2 * MS] * 2000, *[100 * MS] * 8)),
+    ),
+    "a headless service of one replica": (
+        "connection_balanced",
+        result(
+            {"a": 9}, evidence=evidence(addresses=["10.0.0.1:9090"], connections=1), replicas=[replica(9)]
+        ),
+    ),
+    "cold, and a replica that cannot be reached": (
+        "cold_channel",
+        result({"a": 9, "b": 9}, evidence=evidence(cold=True), events=(Event(5, "connection.failed"),)),
     ),
     "a replica that came after the run": (
         "idle_replicas",
@@ -241,16 +321,16 @@ SILENT: dict[str, tuple[str, Result]] = {
         result({"a": 90}, replicas=[replica(90), replica(0, ready_at=None)]),
     ),
     "replicas of somebody else": ("idle_replicas", result({"a": 90}, replicas=[replica(0), replica(0)])),
-    "one shard's own result": ("shards_missing", result(EVEN, shards=[Part(1, 4, STARTED)])),
+    "one shard's own result": ("shards_missing", result(EVEN, shards=[Part(1, 4, STARTED, 10 * SECOND)])),
     "shards together": (
         "shards_apart",
-        result(EVEN, shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 250 * MS)]),
+        result(EVEN, shards=[Part(0, 2, STARTED, 10 * SECOND), Part(1, 2, STARTED + 250 * MS, 10 * SECOND)]),
     ),
     "joined while another shard was about to start": (
         "replicas_changed",
         result(
             UNEVEN,
-            shards=[Part(0, 2, STARTED), Part(1, 2, STARTED + 9)],
+            shards=[Part(0, 2, STARTED, 10 * SECOND), Part(1, 2, STARTED + 9, 10 * SECOND)],
             events=(Event(5, "backend.added", {"address": "x"}),),
         ),
     ),

@@ -131,6 +131,10 @@ spec:
           containerPort: {{ $server.port | int }}
         - name: metrics
           containerPort: {{ $server.metricsPort | int }}
+        {{- if .Values.tls.existingSecret }}
+        - name: health
+          containerPort: {{ $server.healthPort | int }}
+        {{- end }}
       env:
         - name: POD_IP
           valueFrom:
@@ -190,6 +194,18 @@ spec:
         - name: SERVER_MAX_CONNECTION_AGE_GRACE
           value: {{ . | quote }}
         {{- end }}
+        {{- if .Values.tls.existingSecret }}
+        - name: SERVER_TLS_CERT
+          value: /etc/tls/server/tls.crt
+        - name: SERVER_TLS_KEY
+          value: /etc/tls/server/tls.key
+        {{- if .Values.tls.clientAuth }}
+        - name: SERVER_TLS_CLIENT_CA
+          value: /etc/tls/server/ca.crt
+        {{- end }}
+        - name: SERVER_HEALTH_PORT
+          value: {{ $server.healthPort | int | quote }}
+        {{- end }}
         {{- with $server.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -213,6 +229,18 @@ spec:
       securityContext:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+      {{- if .Values.tls.existingSecret }}
+      volumeMounts:
+        - name: tls-server
+          mountPath: /etc/tls/server
+          readOnly: true
+      {{- end }}
+  {{- with .Values.tls.existingSecret }}
+  volumes:
+    - name: tls-server
+      secret:
+        secretName: {{ . }}
+  {{- end }}
 {{- end -}}
 
 {{/* The most that a server holds for calls: what is said, else 80 % of the memory limit. The rest is for the server itself. */}}
@@ -235,9 +263,10 @@ spec:
 {{- end -}}
 {{- end -}}
 
+{{/* Kubernetes' gRPC probes speak no TLS. */}}
 {{- define "grpc-spread.probe" -}}
 grpc:
-  port: {{ .context.Values.server.port | int }}
+  port: {{ ternary .context.Values.server.healthPort .context.Values.server.port (not (empty .context.Values.tls.existingSecret)) | int }}
 {{- range $key, $value := .timing }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }}: {{ $value | int }}
@@ -258,6 +287,101 @@ grpc:
 {{- .Values.lbPolicy | default .Values.loadgen.config.lb_policy | default "pick_first" -}}
 {{- end -}}
 
+{{/* Whether the load generator calls this release's own server. */}}
+{{- define "grpc-spread.own" -}}
+{{- if and .Values.server.enabled (not .Values.loadgen.config.target) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The Secrets that the load generator gets files of, as YAML: `ca`, `pair` (certificate and key) and `token`.
+     dict "context" $ "own" (whether it calls this release's own server) ["test" true] (which needs no token) */}}
+{{- define "grpc-spread.loadgen.secrets" -}}
+{{- $tls := ternary .context.Values.tls .context.Values.loadgen.tls (not (empty .own)) -}}
+{{- with $tls.existingSecret }}
+{{- if not $.context.Values.loadgen.config.insecure_skip_verify }}
+ca: {{ . }}
+{{- end }}
+{{- if $tls.clientAuth }}
+pair: {{ $tls.clientSecret | default . }}
+{{- end }}
+{{- end }}
+{{- if and .context.Values.loadgen.token.existingSecret (not .test) }}
+token: {{ .context.Values.loadgen.token.existingSecret }}
+{{- end }}
+{{- end -}}
+
+{{/* What these files are to the load generator, as the keys of a plan file: as above */}}
+{{- define "grpc-spread.loadgen.secured" -}}
+{{- $secrets := include "grpc-spread.loadgen.secrets" . | fromYaml -}}
+{{- if $secrets.ca }}
+cacert: /etc/tls/ca/ca.crt
+{{- end }}
+{{- if $secrets.pair }}
+cert: /etc/tls/client/tls.crt
+key: /etc/tls/client/tls.key
+{{- end }}
+{{- if and .context.Values.tls.existingSecret .own }}
+server_name: {{ include "grpc-spread.serverName" .context }}
+{{- end }}
+{{- if $secrets.token }}
+token_file: /etc/token/{{ .context.Values.loadgen.token.key }}
+{{- end }}
+{{- end -}}
+
+{{/* The name in the server's certificate. */}}
+{{- define "grpc-spread.serverName" -}}
+{{- .Values.tls.serverName | default (printf "%s.%s.svc" (include "grpc-spread.fullname" .) .Release.Namespace) -}}
+{{- end -}}
+
+{{- define "grpc-spread.loadgen.mounts" -}}
+{{- $secrets := include "grpc-spread.loadgen.secrets" . | fromYaml -}}
+{{- if $secrets.ca }}
+- name: tls-ca
+  mountPath: /etc/tls/ca
+  readOnly: true
+{{- end }}
+{{- if $secrets.pair }}
+- name: tls-client
+  mountPath: /etc/tls/client
+  readOnly: true
+{{- end }}
+{{- if $secrets.token }}
+- name: token
+  mountPath: /etc/token
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/* Each Secret with no more of it than is needed: not the server's key, for one. */}}
+{{- define "grpc-spread.loadgen.volumes" -}}
+{{- $secrets := include "grpc-spread.loadgen.secrets" . | fromYaml -}}
+{{- with $secrets.ca }}
+- name: tls-ca
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: ca.crt
+        path: ca.crt
+{{- end }}
+{{- with $secrets.pair }}
+- name: tls-client
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: tls.crt
+        path: tls.crt
+      - key: tls.key
+        path: tls.key
+{{- end }}
+{{- if $secrets.token }}
+- name: token
+  secret:
+    secretName: {{ $secrets.token }}
+    items:
+      - key: {{ .context.Values.loadgen.token.key }}
+        path: {{ .context.Values.loadgen.token.key }}
+{{- end }}
+{{- end -}}
+
 {{/* The plan file. Values are written as JSON, which is YAML too: a number from a values file would else come
      out as 2e+06, and `n` or `yes` as a boolean. */}}
 {{- define "grpc-spread.plan" -}}
@@ -266,6 +390,7 @@ grpc:
 {{- with .Values.lbPolicy -}}
 {{- $_ := set $plan "lb_policy" . -}}
 {{- end -}}
+{{- $plan = merge $plan (include "grpc-spread.loadgen.secured" (dict "context" . "own" (include "grpc-spread.own" .)) | fromYaml) -}}
 {{- range $key, $value := $config -}}
 {{- if not (kindIs "invalid" $value) -}}
 {{- $_ := set $plan $key $value -}}
@@ -274,20 +399,39 @@ grpc:
 {{- if and .Values.server.enabled .Values.headless (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
 {{- $_ := set $plan "expect_backends" (.Values.replicaCount | int) -}}
 {{- end -}}
+{{- if and (include "grpc-spread.chance" .) (gt (int .Values.loadgen.parallelism) 1) (not (hasKey $plan "seed")) -}}
+{{- /* load generators that make one load need one seed: another run, another one */ -}}
+{{- $_ := set $plan "seed" (list .Release.Name (include "grpc-spread.runId" .) | join "/" | adler32sum | int64) -}}
+{{- end -}}
 {{- range $key, $value := $plan }}
 {{ $key }}: {{ toJson $value }}
 {{- end }}
 {{- end -}}
 
+{{/* Whether something of the load is left to chance: when calls come, or what they send. */}}
+{{- define "grpc-spread.chance" -}}
+{{- $config := .Values.loadgen.config -}}
+{{- if or (eq (toString $config.arrival) "poisson") (regexMatch "[{][{]\\s*(uuid|randint)\\b" (toJson (list $config.data $config.metadata))) -}}true{{- end -}}
+{{- end -}}
+
 {{/* A duration such as 1m30s in whole seconds, rounded up. */}}
 {{- define "grpc-spread.seconds" -}}
+{{- divf (include "grpc-spread.milliseconds" .) 1000.0 | ceil | int64 -}}
+{{- end -}}
+
+{{- define "grpc-spread.milliseconds" -}}
 {{- $sum := 0.0 -}}
-{{- $size := dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001 -}}
+{{- $size := dict "h" 3600000.0 "m" 60000.0 "s" 1000.0 "ms" 1.0 "us" 0.001 "µs" 0.001 -}}
 {{- range regexFindAll "[0-9.]+[a-zµ]+" (toString .) -1 -}}
 {{- $number := regexFind "[0-9.]+" . -}}
 {{- $sum = addf $sum (mulf (float64 $number) (get $size (trimPrefix $number .) | default 0.0)) -}}
 {{- end -}}
 {{- ceil $sum | int64 -}}
+{{- end -}}
+
+{{/* How long stages such as 30s:100,1m@500 take: as a duration without the rates. */}}
+{{- define "grpc-spread.stagesLength" -}}
+{{- regexReplaceAll "[:@][^,]*,?" . "" -}}
 {{- end -}}
 
 {{- define "grpc-spread.runId" -}}
@@ -307,6 +451,7 @@ grpc:
 {{- define "grpc-spread.loadgen.spec" -}}
 {{- $loadgen := .context.Values.loadgen -}}
 {{- $this := dict "context" .context "component" "loadgen" -}}
+{{- $files := dict "context" .context "own" (include "grpc-spread.own" .context) -}}
 completionMode: Indexed
 completions: {{ $loadgen.parallelism | int }}
 parallelism: {{ $loadgen.parallelism | int }}
@@ -356,6 +501,9 @@ template:
           - name: plan
             mountPath: /etc/loadgen
             readOnly: true
+          {{- with include "grpc-spread.loadgen.mounts" $files | trim }}
+          {{- . | nindent 10 }}
+          {{- end }}
         {{- with $loadgen.resources }}
         resources:
           {{- toYaml . | nindent 10 }}
@@ -368,6 +516,9 @@ template:
       - name: plan
         configMap:
           name: {{ .name }}
+      {{- with include "grpc-spread.loadgen.volumes" $files | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
 {{- end -}}
 
 {{/* The name of the Job and its ConfigMap. A Job cannot be changed, so what it does is in its name: another load,
