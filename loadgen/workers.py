@@ -56,8 +56,9 @@ class Workers:
         self._plan = plan
         self._progress = progress
         shards = [Shard(shard.index * count + number, shard.count * count) for number in range(count)]
-        for one in shards:
-            Run(plan, one)  # wrong plans are refused here, once
+        Run(plan, shards[0])  # wrong plans are refused here, once
+        for one in shards[1:]:
+            pacer_of(plan, one)
         context = multiprocessing.get_context("spawn")
         self._gate = context.Barrier(count)
         self._workers = []

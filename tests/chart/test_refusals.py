@@ -269,6 +269,14 @@ CROSS = [
         "loadgen.config.seed is 0 but loadgen.config.arrival is not poisson, and neither data nor",
     ),
     (
+        ["loadgen.config.call=a.B/C", "loadgen.config.threshold={p99<1s,each.p99<1s}"],
+        "loadgen.config.threshold has each.p99<1s, which needs to know who answered each call",
+    ),
+    (
+        ["loadgen.config.backend_from=peer", "loadgen.config.threshold={backend.p50<1s}"],
+        "loadgen.config.threshold has backend.p50<1s, which needs to know who answered each call",
+    ),
+    (
         ["loadgen.config.threshold={p99<1s,rate>=0.9*target}"],
         "loadgen.config.threshold has rate>=0.9*target, but closed load has no rate to aim for",
     ),
