@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from loadgen.errors import PlanError
 
 Metadata = Sequence[tuple[str, str | bytes]]
+AUTO, PEER, NONE = "auto", "peer", "none"
 
 
 class Attribution(Protocol):
@@ -15,6 +16,8 @@ class Attribution(Protocol):
 
     needs_metadata: bool
     """Whether `name` wants the reply's metadata: fetching it takes time."""
+    counts_peers: bool
+    """Whether calls are counted by connection, as no call says who answered."""
 
     def name(self, reply: bytes | None, metadata: Metadata) -> str:
         """Return the name, or "" where the reply does not say. `reply` is None for a failed call."""
@@ -25,6 +28,7 @@ class FromField:
     """The name is a field of the reply message, such as `id` or `server.name`."""
 
     needs_metadata = False
+    counts_peers = False
 
     def __init__(self, path: str, message: type[Message]) -> None:
         """Raise PlanError where replies have no such field."""
@@ -59,6 +63,7 @@ class FromMetadata:
     """The name is the value of a key of the trailing or initial metadata; failed calls can have it too."""
 
     needs_metadata = True
+    counts_peers = False
 
     def __init__(self, key: str) -> None:
         self._key = key.lower()
@@ -71,13 +76,30 @@ class FromMetadata:
         return ""
 
 
+class Unnamed:
+    """No call is named by what came back: `peer` counts calls by connection instead, `none` not at all."""
+
+    needs_metadata = False
+
+    def __init__(self, *, counts_peers: bool) -> None:
+        self.counts_peers = counts_peers
+
+    def name(self, reply: bytes | None, metadata: Metadata) -> str:
+        """Return ""."""
+        return ""
+
+
 def parse(text: str, message: type[Message]) -> Attribution:
-    """Return what `--backend-from` asks for; raises PlanError naming the two forms."""
+    """Return what `--backend-from` asks for; raises PlanError naming the forms."""
+    if text in {PEER, NONE}:
+        return Unnamed(counts_peers=text == PEER)
     kind, _, rest = text.partition(":")
     kinds: dict[str, Callable[[str], Attribution]] = {
         "field": lambda path: FromField(path, message),
         "metadata": FromMetadata,
     }
     if kind not in kinds or not rest:
-        raise PlanError(f"--backend-from {text}: write field:NAME or metadata:KEY")
+        raise PlanError(
+            f"--backend-from {text}: write field:NAME or metadata:KEY, or one of auto, peer and none"
+        )
     return kinds[kind](rest)

@@ -7,6 +7,7 @@ import click
 
 from loadgen import __version__
 from loadgen.commands.collect import collect
+from loadgen.commands.list import list_
 from loadgen.commands.merge import merge
 from loadgen.commands.report import report
 from loadgen.commands.run import run
@@ -25,7 +26,7 @@ def cli() -> None:
     """Call a gRPC service and see how the calls fall on its replicas."""
 
 
-for command in (run, report, merge, collect, schema):
+for command in (run, list_, report, merge, collect, schema):
     cli.add_command(command)
 
 

@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import replace
 
-from loadgen import stages
+from loadgen import payload, stages
 from loadgen.arrivals import Arrivals, WarmedUp
 from loadgen.curve import Curve
 from loadgen.errors import PlanError
@@ -14,14 +14,17 @@ from loadgen.shard import WHOLE, Shard
 
 
 def settled(plan: Plan, shard: Shard = WHOLE) -> Plan:
-    """Return the plan with a seed where it needs one, so that the result tells how to repeat it.
+    """Return the plan with data from stdin in it, and a seed where it needs one.
 
-    Raises PlanError where several shards would each draw a seed of their own.
+    So the result tells how to repeat the run. Raises PlanError where several shards would each draw a seed of
+    their own, or where data cannot be read.
     """
-    if plan.arrival != "poisson" or plan.seed is not None:
+    plan = payload.taken(plan)
+    chance = None if plan.seed is not None else payload.chance(plan)
+    if chance is None:
         return plan
     if shard.count > 1:
-        raise PlanError("--arrival poisson with several shards needs --seed, the same one for all of them")
+        raise PlanError(f"{chance} with several shards needs --seed, the same one for all of them")
     return replace(plan, seed=secrets.randbits(32))
 
 
@@ -66,11 +69,11 @@ def _closed(plan: Plan, shard: Shard) -> Pacer:
 
 def _steady(plan: Plan, total: int | None, duration: int | None, shard: Shard, part: str) -> Pacer:
     assert plan.rps is not None
-    if plan.seed is None:
+    if plan.arrival != "poisson":
         return Constant(plan.rps, total=total, duration=duration, shard=shard)
     curve = Curve.flat(plan.rps, duration)
     name = f"Poisson{{{plan.rps:g}/s, seed {plan.seed}}}"
-    return Arrivals.poisson(name, curve, seed=plan.seed, total=total, shard=shard, part=part)
+    return Arrivals.poisson(name, curve, seed=plan.seed or 0, total=total, shard=shard, part=part)
 
 
 def _staged(plan: Plan, shard: Shard) -> tuple[Pacer | None, Pacer]:
@@ -82,9 +85,9 @@ def _staged(plan: Plan, shard: Shard) -> tuple[Pacer | None, Pacer]:
         raise PlanError("--stages make no call after --warmup: their rate is 0 from then on")
 
     def pacer(curve: Curve, part: str) -> Pacer:
-        if plan.seed is None:
+        if plan.arrival != "poisson":
             return Arrivals.even(f"Stages{{{words}}}", curve, shard=shard)
         name = f"Poisson{{{words}, seed {plan.seed}}}"
-        return Arrivals.poisson(name, curve, seed=plan.seed, shard=shard, part=part)
+        return Arrivals.poisson(name, curve, seed=plan.seed or 0, shard=shard, part=part)
 
     return None if plan.warmup is None else pacer(before, "warm-up"), pacer(after, "load")

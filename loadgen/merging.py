@@ -144,7 +144,7 @@ def _sum_backend(one: Backend, other: Backend) -> Backend:
         one.failed + other.failed,
         _least(one.first_call, other.first_call),
         _most(one.last_call, other.last_call),
-        _sum_histogram(one.latency, other.latency),
+        None if one.latency is None or other.latency is None else _sum_histogram(one.latency, other.latency),
     )
 
 

@@ -1,5 +1,6 @@
 """What a run is asked to do: one frozen, checked set of options."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -7,7 +8,9 @@ from typing import Any
 
 import durationpy
 
-from loadgen import stages
+from loadgen import stages, template
+from loadgen.attribution import AUTO, NONE, PEER
+from loadgen.descriptors import split
 from loadgen.errors import PlanError
 from loadgen.goal import TOTAL as DEFAULT_TOTAL
 from loadgen.parameters import Connections
@@ -20,9 +23,16 @@ POLICIES = ("pick_first", "round_robin")
 DISCOVERIES = ("static", "dns", "poll")
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
+DATA_ORDERS = ("turn", "random")
+
 _DURATIONS = (
     *("duration", "interval", "poll_interval", "ready_timeout", "timeout", "warmup"),
-    *("keepalive_time", "keepalive_timeout"),
+    *("keepalive_time", "keepalive_timeout", "stream_interval", "stream_cancel_after"),
+)
+
+_OF_CALL = (
+    *("proto", "protoset", "data", "data_file"),
+    *("stream_interval", "stream_messages", "stream_cancel_after"),
 )
 
 
@@ -39,6 +49,7 @@ class Plan:
     arrival: str | None = None
     """One of ARRIVALS; None: constant."""
     seed: int | None = None
+    """Of everything left to chance; None: another for each run."""
     stages: tuple[Stage, ...] | None = None
     warmup: int | None = None
     max_in_flight: int | None = None
@@ -54,7 +65,18 @@ class Plan:
     timeout: int = 20_000_000_000
     """Deadline of each call; 0: none."""
     metadata: tuple[tuple[str, str], ...] = ()
-    backend_from: str = "field:id"
+    backend_from: str = AUTO
+    call: str | None = None
+    """The method; None: the article's."""
+    proto: tuple[str, ...] = ()
+    import_path: tuple[str, ...] = ()
+    protoset: tuple[str, ...] = ()
+    data: str | None = None
+    data_file: str | None = None
+    data_order: str | None = None
+    stream_interval: int | None = None
+    stream_messages: int | None = None
+    stream_cancel_after: int | None = None
     threshold: tuple[Threshold, ...] = ()
     tls: bool = False
     """Also where it is False, the other options of TLS switch it on: see `secure`."""
@@ -75,7 +97,13 @@ class Plan:
     def __post_init__(self) -> None:
         """Raise PlanError where options contradict each other."""
         self._check_load()
+        self._check_target()
         self._check_channel()
+        if self.seed is not None and self.chance is None and self.data_elsewhere is None:
+            raise PlanError(
+                f"--seed needs --arrival poisson, --data-order random or {template.RANDOM}:"
+                " nothing else is left to chance"
+            )
         if self.poll_interval is not None and self.discovery != "poll":
             raise PlanError("--poll-interval needs --discovery poll")
         if self.cold and self.expect_backends is not None:
@@ -94,8 +122,6 @@ class Plan:
             self._check_stages(self.stages)
         if self.arrival is not None and not self.open:
             raise PlanError("--arrival is for open load: give --rps or --stages too")
-        if self.seed is not None and self.arrival != "poisson":
-            raise PlanError("--seed needs --arrival poisson: nothing else is left to chance")
         check_thresholds(self.threshold, is_open=self.open)
         if not self.open:
             if self.max_in_flight is not None:
@@ -110,6 +136,53 @@ class Plan:
             raise PlanError(
                 f"{flag} starts calls whatever is in flight: use --max-in-flight, not --concurrency"
             )
+
+    def _check_target(self) -> None:
+        if self.call is not None:
+            split(self.call)
+        for name in _OF_CALL:
+            if self.call is None and getattr(self, name) not in {None, ()}:
+                raise PlanError(f"--{name.replace('_', '-')} needs --call, which says what it is for")
+        if self.import_path and not self.proto:
+            raise PlanError("--import-path is for --proto: name the file too")
+        if self.data is not None and self.data_file is not None:
+            raise PlanError("--data is what every call sends, --data-file a line for each: leave one out")
+        if self.data_order is not None and self.data_file is None:
+            raise PlanError("--data-order needs --data-file: what is given by --data is one payload")
+        if self.backend_from == PEER and self.connections == Connections.PER_CALL:
+            raise PlanError("--backend-from peer cannot be counted with --connections per-call")
+        for one in self.threshold:
+            if one.of_each and self.attribution in {PEER, NONE}:
+                raise PlanError(
+                    f"--threshold {one} needs to know who answered each call: say where a reply tells it with"
+                    " --backend-from field:NAME or metadata:KEY"
+                )
+
+    @property
+    def attribution(self) -> str:
+        """Return where a call's backend is read from: what `auto` stands for, or else what was said."""
+        if self.backend_from != AUTO:
+            return self.backend_from
+        if self.call is None or split(self.call) == ("Service", "Get"):
+            return "field:id"
+        return NONE if self.connections == Connections.PER_CALL else PEER
+
+    @property
+    def chance(self) -> str | None:
+        """Return what is left to chance, as far as the plan alone tells: data may be in a file."""
+        if self.arrival == "poisson":
+            return "--arrival poisson"
+        if self.data_order == "random":
+            return "--data-order random"
+        texts = (self.data or "", *(value for _, value in self.metadata))
+        return template.RANDOM if any(map(template.is_random, texts)) else None
+
+    @property
+    def data_elsewhere(self) -> str | None:
+        """Return the file that holds the data, if one does."""
+        if self.data is not None and self.data.startswith("@"):
+            return self.data.removeprefix("@")
+        return self.data_file
 
     def _check_stages(self, asked: Sequence[Stage]) -> None:
         for flag, given in (("--rps", self.rps), ("--duration", self.duration), ("--total", self.total)):
@@ -169,7 +242,10 @@ class Plan:
         return self.total, self.duration
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the keys of a plan file, without what was not said and without metadata values."""
+        """Return it as the keys of a plan file, without what was not said.
+
+        Values of metadata and data are left out, as they may be secret; those of data can be told apart.
+        """
         content: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -181,6 +257,10 @@ class Plan:
                 value = "per-call"
             elif field.name == "metadata":
                 value = [f"{key}:..." for key, _ in value]
+            elif field.name == "backend_from":
+                value = self.attribution
+            elif field.name == "data" and not value.startswith("@"):
+                value = f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
             elif field.name == "stages":
                 value = stages.write(value)
             elif field.name == "threshold":

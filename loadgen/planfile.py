@@ -1,6 +1,7 @@
 """Plan files: the options of `loadgen run` as YAML."""
 
 import difflib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ def load(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path 
         content = read(path, list(options))
         for key, value in content.items():
             many = options[key].multiple
+            if key == "data" and isinstance(value, dict | list):  # JSON, which is YAML too
+                content[key] = json.dumps(value, default=str)
+                continue
             if isinstance(value, list) != many:
                 raise PlanError(f"the plan file {path}: {key} must be {'a list' if many else 'one value'}")
             content[key] = [str(one) for one in value] if many else str(value)  # as flags have them

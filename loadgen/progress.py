@@ -39,7 +39,8 @@ class Progress:
         self._counts = counts
         self._length = None if plan.length is None else plan.length + (plan.warmup or 0)
         policy = plan.lb_policy if plan.connections else "a connection for every call"
-        self.say(f"calling {plan.target} ({pacing}, {policy}, discovery {plan.discovery})")
+        method = f" {plan.call}" if plan.call is not None else ""
+        self.say(f"calling {plan.target}{method} ({pacing}, {policy}, discovery {plan.discovery})")
         self._next_line = time.monotonic() + LINE_EVERY
         if self._console.is_terminal and not self._quiet:
             self._bar = RichProgress(

@@ -84,6 +84,11 @@ class Recorder:
         wall = np.full(number, self.started + at, np.int64)
         self.timeline.add(np.full(number, DROPPED, np.int64), wall)
 
+    def noticed(self, backend: int, number: int, since: int, until: int) -> None:
+        """Put calls that a connection counted between two times (ns) on the timeline, spread evenly."""
+        wall = np.linspace(since, until, number, endpoint=False).astype(np.int64) + self.started
+        self.timeline.add(np.full(number, sent_series(backend), np.int64), wall)
+
     def flush(self) -> None:
         """Fold the rows that wait."""
         rows = np.array(self._buffer, np.int64).reshape(-1, COLUMNS).T

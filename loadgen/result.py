@@ -48,14 +48,17 @@ class Totals:
 
 @dataclass(slots=True)
 class Backend:
-    """What one backend did; times are ns since the start of the run. `latency` is of its ok calls."""
+    """What one backend did; times are ns since the start of the run.
+
+    `latency` is of its ok calls; None where calls were counted by connection, which tells nothing of each.
+    """
 
     calls: int
     ok: int
     failed: int
     first_call: int | None
     last_call: int | None
-    latency: Histogram
+    latency: Histogram | None
 
 
 @dataclass(slots=True)
@@ -372,7 +375,7 @@ def _backend_json(backend: Backend) -> Json:
         "failed": backend.failed,
         "first_call_ns": backend.first_call,
         "last_call_ns": backend.last_call,
-        "latency": _histogram_json(backend.latency),
+        "latency": None if backend.latency is None else _histogram_json(backend.latency),
     }
 
 
@@ -383,7 +386,7 @@ def _backend_of(content: Json, where: str) -> Backend:
         content["failed"],
         content["first_call_ns"],
         content["last_call_ns"],
-        _histogram_of(content["latency"], f"{where}.latency"),
+        None if content["latency"] is None else _histogram_of(content["latency"], f"{where}.latency"),
     )
 
 

@@ -5,7 +5,8 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from loadgen import attribution, load, readiness
+from loadgen import attribution, calling, load, readiness
+from loadgen.descriptors import Method
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.grpc import GrpcEngine
@@ -19,7 +20,7 @@ from loadgen.recorder import Recorder
 from loadgen.result import Result
 from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
-from loadgen.target import Target, Uri
+from loadgen.target import Uri
 
 Together = Callable[[], Awaitable[list[int]]]
 
@@ -43,12 +44,11 @@ class Run:
         self.plan = plan = load.settled(plan, shard)
         self.shard = shard
         self._together = together
-        uri = Uri.parse(plan.target)
-        self._target = Target(uri, metadata=plan.metadata)
-        self._options = options_of(plan, uri)
-        self._discovery = discovery_of(plan, uri)
+        self._uri = Uri.parse(plan.target)
+        self._options = options_of(plan, self._uri)
+        self._discovery = discovery_of(plan, self._uri)
         if self._options.tls is not None and plan.insecure_skip_verify:
-            self._discovery = Pinned(self._discovery, uri, self._options.tls)
+            self._discovery = Pinned(self._discovery, self._uri, self._options.tls)
         self._recorder = Recorder()
         self._ledger = Ledger(
             load.pacer_of(plan, shard),
@@ -56,12 +56,23 @@ class Run:
             max_in_flight=load.in_flight_of(plan, shard),
             warmup=plan.warmup or 0,
         )
-        self._engine: Engine = GrpcEngine(
+        method = calling.known(plan)
+        self._made: Engine | None = None if method is None else self._engine_for(method)
+
+    def _engine_for(self, method: Method) -> Engine:
+        plan = self.plan
+        return GrpcEngine(
             self._ledger,
-            self._target,
-            attribution.parse(plan.backend_from, self._target.reply),
+            calling.target(plan, self._uri, method, self.shard),
+            attribution.parse(plan.attribution, method.reply),
             self._options,
+            calling.streaming(plan),
         )
+
+    @property
+    def _engine(self) -> Engine:
+        assert self._made is not None, "the method is asked for first"
+        return self._made
 
     async def execute(self, progress: Progress) -> Result:
         """Wait for the backends, make the calls and return what was seen.
@@ -87,18 +98,23 @@ class Run:
             loop.add_signal_handler(number, stop, number)
         try:
             try:
+                if self._made is None:
+                    self._made = self._engine_for(
+                        await calling.reflected(self.plan, self._uri, self._options)
+                    )
                 backends = await self._ready()
                 absent = await self._start_together(progress)
             except asyncio.CancelledError:
                 raise LoadgenError("stopped before the first call") from None
             started = True
             await self._load(backends, absent, progress)
-            now = await _look(self._target.uri)
+            now = await _look(self._uri)
             return snapshot(
                 self.plan, self._ledger, self._recorder, self._engine.connections(), now, self.shard
             )
         finally:
-            await self._engine.close()
+            if self._made is not None:
+                await self._made.close()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 

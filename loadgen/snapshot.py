@@ -1,6 +1,7 @@
 """Makes a result of what ledger, recorder and engine hold; during a run or after it."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 
 import grpc
@@ -8,6 +9,7 @@ import grpc
 from loadgen import __version__
 from loadgen.engines import Connections
 from loadgen.ledger import Ledger
+from loadgen.peers import Peer, settled, within
 from loadgen.plan import Plan
 from loadgen.recorder import (
     DROPPED,
@@ -33,7 +35,14 @@ def snapshot(
     recorder.flush()
     names = list(ledger.backends)
     counts = {name: recorder.backend(number) for number, name in enumerate(names)}
-    unattributed = counts.pop(names[UNATTRIBUTED])
+    unattributed = _backend(counts.pop(names[UNATTRIBUTED]))
+    backends = {name: _backend(one) for name, one in counts.items() if one.calls}
+    timeline = _timeline(names, recorder)
+    if connections.peers is not None:
+        lost = {name: one.lost(over=not ledger.in_flight) for name, one in connections.peers.items()}
+        cancels = plan.stream_cancel_after is not None
+        backends, unattributed = _counted(connections.peers, lost, unattributed, recorder.last_done, cancels)
+        _settle(timeline, backends, recorder)
     return Result(
         plan=plan.to_json(),
         pacing=str(ledger.pacer),
@@ -49,14 +58,14 @@ def snapshot(
         totals=Totals(ledger.due, ledger.sent, ledger.ok, ledger.failed, ledger.dropped),
         messages_out=recorder.messages_out,
         messages_in=recorder.messages_in,
-        unattributed=_backend(unattributed),
-        backends={name: _backend(one) for name, one in counts.items() if one.calls},
+        unattributed=unattributed,
+        backends=backends,
         latency=recorder.latency,
         service=recorder.service,
         lag=recorder.lag,
         failed_latency=recorder.failed_latency,
         outcomes=_outcomes(ledger, recorder),
-        timeline=_timeline(names, recorder),
+        timeline=timeline,
         events=sorted(ledger.events, key=lambda event: event.at),
         events_left_out=ledger.events_left_out,
         evidence=Evidence(
@@ -90,6 +99,48 @@ def _backend(counts: BackendCounts) -> Backend:
         counts.last_call,
         counts.latency,
     )
+
+
+def _counted(
+    peers: Mapping[str, Peer], lost: Mapping[str, int], whole: Backend, end: int, cancels: bool
+) -> tuple[dict[str, Backend], Backend]:
+    """Return what connections counted by address, and what is left of all calls, none of which said more."""
+    ok = {name: one.ok for name, one in peers.items()}
+    early = within(
+        {name: min(one.early, one.ok) for name, one in peers.items()}, max(0, sum(ok.values()) - whole.ok)
+    )
+    ok = within({name: count - early[name] for name, count in ok.items()}, whole.ok)
+    failed = within(lost, whole.failed)
+    if cancels:  # a stream that the client cancelled as asked is ok, but its connection counts it as failed
+        beyond = {name: count - failed[name] for name, count in lost.items()}
+        for name, more in within(beyond, whole.ok - sum(ok.values())).items():
+            ok[name] += more
+    backends = {
+        name: Backend(
+            ok[name] + failed[name],
+            ok[name],
+            failed[name],
+            None if one.first is None else min(one.first, end),
+            None if one.last is None else min(one.last, end),
+            None,
+        )
+        for name, one in peers.items()
+        if ok[name] + failed[name]
+    }
+    rest_ok, rest_failed = whole.ok - sum(ok.values()), whole.failed - sum(failed.values())
+    rest = Backend(rest_ok + rest_failed, rest_ok, rest_failed, whole.first_call, whole.last_call, None)
+    if not rest.calls:
+        rest.first_call = rest.last_call = None
+    return backends, rest
+
+
+def _settle(timeline: Timeline, backends: Mapping[str, Backend], recorder: Recorder) -> None:
+    """Make the timeline that of calls counted by address: what was recorded of calls names nobody."""
+    rows = recorder.timeline.rows()
+    timeline.sent = recorder.timeline.series(sent_series(UNATTRIBUTED), rows)
+    timeline.backends = {
+        name: settled(timeline.backends.get(name, [0] * rows), one.calls) for name, one in backends.items()
+    }
 
 
 def _outcomes(ledger: Ledger, recorder: Recorder) -> list[Outcome]:

@@ -1,14 +1,16 @@
 """Where to call and what: the parsed target, and each call's request."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from google.protobuf.message import Message
-
+from loadgen.descriptors import GET, Method
 from loadgen.errors import PlanError
-from service_proto import service_pb2
+
+Metadata = Sequence[tuple[str, str | bytes]]
+Request = bytes | Iterable[bytes]
+"""A serialised message, or those of a stream."""
 
 _SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds")
 
@@ -72,16 +74,18 @@ class Uri:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What every call sends. The default is the service that grpc-spread's own server answers."""
+    """What every call sends, and where. The default is the service that grpc-spread's own server answers."""
 
     uri: Uri
-    method: str = "/Service/Get"
-    """The full method, as it stands in `:path`."""
-    reply: type[Message] = service_pb2.Res
-    payload: bytes = b""
-    """The serialised request: Get's is empty."""
-    metadata: Sequence[tuple[str, str | bytes]] = ()
+    method: Method = GET
+    payload: Request = b""
+    """The serialised request, or a stream's: Get's is empty."""
+    metadata: Metadata = ()
+    vary: Callable[[int], tuple[Request, Metadata]] | None = None
+    """Gives both for the call of this number, where they are not always the same."""
 
-    def request(self, number: int) -> tuple[bytes, Sequence[tuple[str, str | bytes]]]:
-        """Return the serialised message and the metadata of call `number`: the same object every time."""
+    def request(self, number: int) -> tuple[Request, Metadata]:
+        """Return what call `number` sends, and its metadata: the same objects where they are constant."""
+        if self.vary is not None:
+            return self.vary(number)
         return self.payload, self.metadata

@@ -58,6 +58,11 @@ class Threshold:
         """Whether its limit and what is seen are ns."""
         return _is_time(self.metric.removeprefix(EACH))
 
+    @property
+    def of_each(self) -> bool:
+        """Whether every backend must meet it."""
+        return self.metric.startswith(EACH)
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the threshold; raises ValueError saying what is wrong with it."""
@@ -185,7 +190,7 @@ def _check(result: Result, threshold: Threshold) -> Check:
     seen, note = None, None
     try:
         limit = threshold.limit * _target(result) if threshold.of_target else threshold.limit
-        if threshold.metric.startswith(EACH):
+        if threshold.of_each:
             seen, note = _worst(result, threshold)
         else:
             seen = _seen(result, threshold.metric)
@@ -262,6 +267,8 @@ def _worst(result: Result, threshold: Threshold) -> tuple[float, str]:
         raise _UnknownError("no call said who answered it")
     seen: dict[str, float] = {}
     for name, backend in sorted(result.backends.items()):
+        if backend.latency is None:
+            raise _UnknownError("calls were counted by address, which tells no backend's latency")
         if not backend.latency.count:
             raise _UnknownError(f"no call to {name} succeeded")
         seen[name] = _time(backend.latency, metric)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from loadgen import goal, handshake
+from loadgen.attribution import PEER
 from loadgen.events import Event
 from loadgen.result import Replica, Result
 from loadgen.shard import Shard
@@ -62,7 +63,10 @@ def nothing_succeeded(result: Result) -> str | None:
         return "No call was made." if result.warmup is None else "No call was made after the warm-up."
     worst = result.outcomes[0]
     cures = {
-        "UNIMPLEMENTED": f"The server has no such method: check what {result.plan['target']} serves.",
+        "UNIMPLEMENTED": (
+            f"The server has no such method: check what {result.plan['target']} serves"
+            f" (loadgen list {result.plan['target']})."
+        ),
         "UNAVAILABLE": "The backends could not be reached: check address, port and whether they run.",
         "DEADLINE_EXCEEDED": "No answer came within the deadline: the server is slower than --timeout.",
         "UNAUTHENTICATED": "The server wants credentials: give them with --token-file or --metadata.",
@@ -79,6 +83,11 @@ def unknown_backends(result: Result) -> str | None:
     """Replies did not say who sent them."""
     if result.backends:
         return None
+    if result.plan.get("backend_from") == PEER:
+        return (
+            "The connections counted none of the calls, so the spread is not known: they ended before their"
+            " counts could be read."
+        )
     return (
         "No reply said which backend sent it, so the spread is not known."
         " Name the field or metadata key that does with --backend-from."
@@ -140,6 +149,22 @@ def pick_first(result: Result) -> str | None:
     return (
         f"The name resolves to {len(addresses)} addresses, but the policy pick_first sends every call to the"
         " first that connects. Use --lb-policy round_robin."
+    )
+
+
+def one_address(result: Result) -> str | None:
+    """Several connections to one address, and only the address is known."""
+    evidence = result.evidence
+    if result.plan.get("backend_from") != PEER or len(result.backends) != 1 or not evidence.connections:
+        return None
+    addresses = evidence.addresses_now or evidence.addresses
+    if addresses is None or len(addresses) != 1 or evidence.connections <= len(result.shards):
+        return None
+    return (
+        f"All calls went to the one address {addresses[0]} over {evidence.connections} connections. Calls are"
+        " counted by address, so what is behind that one is not seen: if it is a ClusterIP, each connection"
+        " has a backend of its own. Name what tells replicas apart with --backend-from metadata:KEY or"
+        " field:NAME, or use a headless service."
     )
 
 
@@ -255,6 +280,7 @@ CAUSES: tuple[Rule, ...] = (
     new_addresses_unused,
     connection_balanced,
     pick_first,
+    one_address,
     by_connection,
     replicas_changed,
     cold_channel,

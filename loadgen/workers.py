@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 from loadgen import barrier, eventloop, merging
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, PlanError
 from loadgen.ledger import Counts
 from loadgen.load import pacer_of
 from loadgen.plan import Plan
@@ -33,6 +33,8 @@ class Failure:
     """How a worker ended that has no result."""
 
     reason: str
+    usage: bool = False
+    """The plan is wrong, as only the server's description of its service could tell."""
 
 
 @dataclass(slots=True)
@@ -54,8 +56,9 @@ class Workers:
         self._plan = plan
         self._progress = progress
         shards = [Shard(shard.index * count + number, shard.count * count) for number in range(count)]
-        for one in shards:
-            Run(plan, one)  # wrong plans are refused here, once
+        Run(plan, shards[0])  # wrong plans are refused here, once
+        for one in shards[1:]:
+            pacer_of(plan, one)
         context = multiprocessing.get_context("spawn")
         self._gate = context.Barrier(count)
         self._workers = []
@@ -90,7 +93,8 @@ class Workers:
             if isinstance(worker.end, Failure):
                 wrong.setdefault(worker.end.reason, []).append(str(worker.shard))
         if not results:
-            raise LoadgenError("; ".join(wrong))
+            usage = all(isinstance(worker.end, Failure) and worker.end.usage for worker in self._workers)
+            raise (PlanError if usage else LoadgenError)("; ".join(wrong))
         return merging.merge(results), [f"worker {', '.join(who)}: {why}" for why, who in wrong.items()]
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
@@ -142,8 +146,8 @@ def _work(
     end: Result | Failure
     try:
         end = loop.run_until_complete(run.execute(progress))
-    except LoadgenError as error:
-        end = Failure(error.format_message())
+    except (LoadgenError, PlanError) as error:
+        end = Failure(error.format_message(), usage=isinstance(error, PlanError))
     finally:
         loop.close()
     pipe.send(end)

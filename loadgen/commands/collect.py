@@ -1,12 +1,14 @@
 """`loadgen collect`: fetch the results of a Job's shards from its cluster, as one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from loadgen import logged, merging, summary, thresholds
+from loadgen import logged, merging, peers, summary, thresholds
+from loadgen.attribution import PEER
 from loadgen.errors import CrossedError, LoadgenError
 from loadgen.report import text
 from loadgen.result import Result
@@ -57,6 +59,11 @@ def collect(
             raise LoadgenError(f"the shards of Job {job} do not belong together: {error}") from None
         calls = {name: backend.calls for name, backend in result.backends.items()}
         result.replicas = cluster.replicas(found, calls)
+        if result.plan.get("backend_from") == PEER:
+            counts = peers.by_host(calls, [one.ip for one in result.replicas])
+            result.replicas = [
+                replace(one, calls=count) for one, count in zip(result.replicas, counts, strict=True)
+            ]
         checks = thresholds.judge(result)
         if file is not None:
             file.write(result.to_json(summary.of(result, checks)))

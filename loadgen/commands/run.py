@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from loadgen import barrier, eventloop, load, logged, planfile, summary, termination, thresholds
+from loadgen.commands.calling import called
+from loadgen.commands.securing import secured
 from loadgen.errors import CrossedError, LoadgenError
 from loadgen.parameters import (
     Codes,
@@ -70,7 +72,8 @@ from loadgen.workers import Workers
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**53 - 1),
-    help="--arrival poisson: the same seed gives the same times. [default: another for each run]",
+    help="Of all that is left to chance: --arrival poisson, --data-order random, {{randint}} and {{uuid}}."
+    " The same one gives the same times and values. [default: another for each run]",
 )
 @click.option(
     "--stages",
@@ -156,32 +159,14 @@ from loadgen.workers import Workers
 )
 @click.option(
     "--backend-from",
-    metavar="field:NAME|metadata:KEY",
-    default="field:id",
+    metavar="auto|field:NAME|metadata:KEY|peer|none",
+    default="auto",
     show_default=True,
-    help="Where a reply says which backend it is from.",
+    help="What tells backends apart: a field of the reply, a key of its metadata, or peer: the address, as"
+    " connections count calls. auto: field:id without --call, else peer.",
 )
-@click.option("--tls", is_flag=True, help="Use TLS, also implied by the next five; trust the system's CAs.")
-@click.option("--cacert", type=click.Path(), help="Trust the CAs in this PEM file instead.")
-@click.option("--cert", type=click.Path(), help="Client certificate (PEM, with its chain); needs --key.")
-@click.option("--key", type=click.Path(), help="Private key of --cert (PEM, no passphrase).")
-@click.option(
-    "--server-name",
-    metavar="NAME",
-    help="Name that the server's certificate must have; also sent as SNI and :authority.",
-)
-@click.option(
-    "--insecure-skip-verify",
-    is_flag=True,
-    help="Trust whatever certificates the backends show before the load. gRPC cannot leave verifying out: one"
-    " that comes later with another certificate is refused, and so is one that has expired.",
-)
-@click.option(
-    "--token-file",
-    type=click.Path(),
-    help="Send the bearer token in this file with each call; read anew every 10 s. Needs TLS, or loopback.",
-)
-@click.option("--token-env", metavar="NAME", help="The same with the token in this environment variable.")
+@called
+@secured
 @click.option(
     "--keepalive-time",
     type=Duration(),
@@ -263,6 +248,7 @@ def run(
     Open load:    loadgen run server:9090 --rps 200 -z 1m
     Stages:       loadgen run server:9090 --stages 30s:100,1m:500,10s:0 --threshold 'p99<50ms'
     Even spread:  loadgen run dns:///server-headless:9090 --lb-policy round_robin
+    Your service: loadgen run shop:9090 --call shop.Cart/Add -d '{"item": "{{number}}"}'
 
     Every option can also come from the environment (LOADGEN_RUN_RPS=200) or a plan file.
     Exit codes: 0; 1 the run failed, also when every call failed; 2 wrong usage; 99 a threshold was crossed.

@@ -1,9 +1,11 @@
 """Engines: what makes the calls that fall due."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from loadgen.discovery import Backends
+from loadgen.peers import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Connections:
     """Addresses known at some time."""
     made: int
     lost: int
+    peers: Mapping[str, Peer] | None = None
+    """Calls by address; None where they cannot be counted."""
     attempts: int | None = None
     """Attempts at calls, as far as they were seen: at least so many; None where that cannot be known."""
 

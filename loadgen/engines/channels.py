@@ -10,6 +10,7 @@ import grpc
 
 from loadgen.bearer import Token
 from loadgen.credentials import Tls
+from loadgen.descriptors import Method
 from loadgen.discovery import Backends
 
 TRACE_BYTES = 8192  # per channelz node: some 40 changes between two readings
@@ -107,14 +108,23 @@ class Options:
         return grpc.aio.secure_channel(uri, self.tls.credentials(), self.arguments(), self.compression)
 
 
+def _callable(channel: grpc.aio.Channel, method: Method) -> Callable[..., Any]:
+    """Return what calls the method, on bytes both ways."""
+    if method.sends_many:
+        return (
+            channel.stream_stream(method.path) if method.answers_many else channel.stream_unary(method.path)
+        )
+    return channel.unary_stream(method.path) if method.answers_many else channel.unary_unary(method.path)
+
+
 class Connection:
     """One channel, and how many calls are in flight on it."""
 
-    __slots__ = ("_retired", "channel", "in_flight", "unary")
+    __slots__ = ("_retired", "call", "channel", "in_flight")
 
-    def __init__(self, uri: str, method: str, options: Options) -> None:
+    def __init__(self, uri: str, method: Method, options: Options) -> None:
         self.channel = options.channel(uri)
-        self.unary: Callable[..., Any] = self.channel.unary_unary(method)
+        self.call: Callable[..., Any] = _callable(self.channel, method)
         self.in_flight = 0
         self._retired: asyncio.Event | None = None
 
@@ -139,7 +149,7 @@ class Connection:
 class Generation:
     """The channels made for one set of backends."""
 
-    def __init__(self, backends: Backends, method: str, options: Options) -> None:
+    def __init__(self, backends: Backends, method: Method, options: Options) -> None:
         self.backends = backends
         count = max(1, options.connections)
         self.connections = [Connection(backends.uri, method, options) for _ in range(count)]
@@ -151,9 +161,8 @@ class Generation:
         self._next = (self._next + 1) % len(self.connections)
         return self.connections[self._next]
 
-    async def retire(self, last: Callable[[], object] | None = None) -> None:
-        """Close all channels, each once it is idle; `last` is called before that, once all are."""
-        if last is not None:
-            await asyncio.gather(*(connection.idle() for connection in self.connections))
-            last()
-        await asyncio.gather(*(connection.retire() for connection in self.connections))
+    async def retire(self, before: Callable[[], object]) -> None:
+        """Close all channels once they are idle; `before` that is the last time to look at them."""
+        await asyncio.gather(*(connection.idle() for connection in self.connections))
+        before()
+        await asyncio.gather(*(connection.channel.close() for connection in self.connections))

@@ -38,8 +38,10 @@ class Subchannel:
     """`IP:PORT`, or another scheme's name whole."""
     state: str
     changes: tuple[Change, ...]
-    calls: int = 0
-    """Attempts at calls that it was given, health checks too."""
+    started: int = 0
+    """Calls, also those of gRPC's own health checks."""
+    ok: int = 0
+    failed: int = 0
 
     @property
     def reason(self) -> str:
@@ -111,7 +113,9 @@ def _subchannel(found: channelz_pb2.Subchannel) -> Subchannel:
         address=rest if scheme in {"ipv4", "ipv6"} else f"{scheme}:{rest}",
         state=channelz_pb2.ChannelConnectivityState.State.Name(found.data.state.state),
         changes=tuple(changes),
-        calls=found.data.calls_started,
+        started=found.data.calls_started,
+        ok=found.data.calls_succeeded,
+        failed=found.data.calls_failed,
     )
 
 

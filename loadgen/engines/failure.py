@@ -34,7 +34,7 @@ async def _said(channel: grpc.aio.Channel) -> str:
         probe: Callable[..., Any] = channel.unary_unary("/grpc.health.v1.Health/Check")
         await probe(b"", timeout=1)
     except grpc.aio.AioRpcError as error:
-        return _first_line(error)
+        return _first_line(error.details() or "")
     return ""
 
 
@@ -46,13 +46,13 @@ async def _addresses(backends: Backends, uri: Uri) -> Sequence[str]:
     return backends.addresses or ()
 
 
-def message(error: grpc.aio.AioRpcError, token: Token | None) -> str:
+def message(details: str, token: Token | None) -> str:
     """Return what a call failed with, in one line, without the token that a server may repeat."""
-    text = _first_line(error)
+    text = _first_line(details)
     if text.startswith("failed to connect"):  # gRPC's words, not the server's
         text = handshake.plain(text)
     return (token.hide(text) if token else text)[:LONGEST]
 
 
-def _first_line(error: grpc.aio.AioRpcError) -> str:
-    return (error.details() or "").partition("\n")[0]
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from functools import partial
 from typing import Any
 
 import grpc
@@ -13,21 +12,32 @@ from loadgen.discovery import Backends
 from loadgen.engines import Connections, Connectivity, failure
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
+from loadgen.engines.exchange import AS_GIVEN, Exchange, Streaming
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
-from loadgen.target import Target
+from loadgen.target import Metadata, Request, Target
 
+COUNT_WAIT = 0.5  # seconds after the run for connections to have counted its last calls
 STOP_GRACE = 5.0  # seconds that calls without a deadline get once the run was stopped
 SWAP_WAIT = 5.0  # seconds within which new channels should connect before they replace the old ones
 SHARE_OF_TIME = 100  # reading channelz may take one part in so many of the run's time
 READ_EVERY = 1.0  # seconds, at the least
+COUNT_EVERY = 0.2  # seconds, at the least, where calls are counted so: what ends in between is not seen
 
 
 class GrpcEngine:
     """Makes each call in a task of its own, on grpc.aio."""
 
-    def __init__(self, ledger: Ledger, target: Target, attribution: Attribution, options: Options) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        target: Target,
+        attribution: Attribution,
+        options: Options,
+        streaming: Streaming = AS_GIVEN,
+    ) -> None:
         self._ledger = ledger
+        self._streaming = None if target.method.unary else streaming
         self._target = target
         self._attribution = attribution
         self._options = options
@@ -46,6 +56,7 @@ class GrpcEngine:
         self._wake: int | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._finished: asyncio.Future[None] | None = None
+        self._warming = False
 
     # Channels
 
@@ -87,10 +98,14 @@ class GrpcEngine:
             await asyncio.sleep(0.005)
 
     def _retire(self, generation: Generation) -> None:
-        last = partial(self._read, generation) if self._options.retry else None  # its last attempts count
-        task = asyncio.get_running_loop().create_task(generation.retire(last))
+        task = asyncio.get_running_loop().create_task(generation.retire(before=self._read_last))
         self._retired[task] = generation
         task.add_done_callback(self._retired.pop)
+
+    def _read_last(self) -> None:
+        """Read what channels counted that are about to close."""
+        if self._running and not self._options.per_call:
+            self._read()
 
     def _read(self, generation: Generation | None = None) -> Connectivity:
         """Read the connections of one generation, by default the current one, and note all others'."""
@@ -125,6 +140,8 @@ class GrpcEngine:
             known = None if addresses is None else list(addresses)
             return Connections(known, known, self._per_call, 0)
         self._read()
+        if self._warming:  # the run was stopped in its warm-up
+            self._log.begin()
         return self._log.summary()
 
     async def close(self) -> None:
@@ -142,6 +159,9 @@ class GrpcEngine:
         self._finished = loop.create_future()
         self._running = True
         self._ledger.changed = self._schedule
+        if self._attribution.counts_peers:
+            self._log.count_calls()
+            self._read()
         reader = None if self._options.per_call else loop.create_task(self._follow())
         try:
             self._turn()
@@ -158,6 +178,16 @@ class GrpcEngine:
             tasks = [task for _, task in self._open.values()]
             await asyncio.gather(*tasks, *filter(None, [reader]), return_exceptions=True)
             self._sweep()
+        if self._attribution.counts_peers:
+            await self._count_rest()
+
+    async def _count_rest(self) -> None:
+        """Read until all calls are counted: a connection may hear of a call's end after its caller."""
+        end = time.monotonic() + COUNT_WAIT
+        self._read()
+        while self._log.counted() < self._ledger.sent and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+            self._read()
 
     async def _follow(self) -> None:
         """Read the connections' states about once a second, less often where that takes long."""
@@ -165,7 +195,8 @@ class GrpcEngine:
             began = time.perf_counter()
             self._read()
             took = time.perf_counter() - began
-            await asyncio.sleep(max(READ_EVERY, took * SHARE_OF_TIME))
+            every = COUNT_EVERY if self._attribution.counts_peers else READ_EVERY
+            await asyncio.sleep(max(every, took * SHARE_OF_TIME))
 
     def _schedule(self) -> None:
         """Have a turn soon: one for all calls that end in this turn of the event loop."""
@@ -182,6 +213,11 @@ class GrpcEngine:
             self._ledger.finish(self._calls)
             self._calls.clear()
         due = self._ledger.take()
+        if due.warmup:
+            self._warming = True
+        elif self._warming and (due.at or due.dropped):
+            self._warming = False
+            self._begin()
         loop = asyncio.get_running_loop()
         for number, at in enumerate(due.at, due.first):
             self._open[number] = (at, loop.create_task(self._call(number, at)))
@@ -191,6 +227,12 @@ class GrpcEngine:
             self._finished.set_result(None)
         elif self._ledger.stopped and self._options.timeout is None and self._grace is None:
             self._grace = loop.call_later(STOP_GRACE, self.cancel)
+
+    def _begin(self) -> None:
+        """Leave out of counts what was before: the first call after the warm-up comes next."""
+        if not self._options.per_call and (self._attribution.counts_peers or self._options.retry):
+            self._read()
+            self._log.begin()
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, wake: int | None) -> None:
         if self._timer is not None:
@@ -209,17 +251,22 @@ class GrpcEngine:
         """Make one call and record how it ended, whatever happens."""
         assert self._current is not None
         ledger = self._ledger
-        payload, metadata = self._target.request(number)
-        if self._options.token is not None:
-            metadata = self._options.token.signed(metadata)
-        backend, outcome, answers = UNATTRIBUTED, OK, 1
+        backend, outcome, out, answers = UNATTRIBUTED, OK, 1, 1
         sent = ledger.now()
-        connection = None
+        connection = exchange = None
         try:
+            payload, metadata = self._request(number)
             connection = self._connection()
             connection.in_flight += 1
-            call = connection.unary(payload, timeout=self._options.timeout, metadata=metadata)
-            reply = await call
+            if self._streaming is None:
+                call = connection.call(payload, timeout=self._options.timeout, metadata=metadata)
+                reply = await call
+            else:
+                exchange = Exchange(self._target.method, self._streaming)
+                call = exchange.start(
+                    connection.call, payload, timeout=self._options.timeout, metadata=metadata
+                )
+                reply = await exchange.end(call)
             done = ledger.now()
             found: tuple[Any, ...] = ()
             if self._attribution.needs_metadata:
@@ -227,7 +274,8 @@ class GrpcEngine:
             backend = ledger.backend(self._attribution.name(reply, found))
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
-            outcome = ledger.outcome(error.code().value[0], failure.message(error, self._options.token))
+            code, text = (error.code(), error.details() or "") if exchange is None else exchange.status(error)
+            outcome = ledger.outcome(code.value[0], failure.message(text, self._options.token))
             if self._attribution.needs_metadata:
                 found = (*(error.initial_metadata() or ()), *(error.trailing_metadata() or ()))
                 backend = ledger.backend(self._attribution.name(None, found))
@@ -241,8 +289,10 @@ class GrpcEngine:
             outcome = ledger.outcome(
                 grpc.StatusCode.INTERNAL.value[0], f"{type(error).__name__}: {error}"[:200]
             )
+        if exchange is not None:
+            out, answers = exchange.sent, exchange.received
         del self._open[number]
-        self._calls.add(due, sent, done, backend, outcome, 1, answers)
+        self._calls.add(due, sent, done, backend, outcome, out, answers)
         self._schedule()
         if connection is not None:
             connection.ended()
@@ -250,6 +300,11 @@ class GrpcEngine:
                 closing = asyncio.get_running_loop().create_task(connection.retire())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+
+    def _request(self, number: int) -> tuple[Request, Metadata]:
+        payload, metadata = self._target.request(number)
+        token = self._options.token
+        return payload, metadata if token is None else token.signed(metadata)
 
     def _connection(self) -> Connection:
         assert self._current is not None

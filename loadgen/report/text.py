@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from loadgen import thresholds
+from loadgen.attribution import PEER
 from loadgen.result import Backend, Result
 from loadgen.spread import Spread
 from loadgen.summary import PERCENTILES
@@ -53,6 +54,7 @@ def _summary(result: Result) -> Iterator[str]:
     yield "Summary" + (f" (partial: {result.partial})" if result.partial else "")
     rows = [
         ("Target", str(result.plan["target"])),
+        *([("Call", str(result.plan["call"]))] if "call" in result.plan else []),
         (
             "Load",
             f"{result.pacing}, {result.evidence.policy}, discovery {result.evidence.discovery}"
@@ -71,6 +73,8 @@ def _summary(result: Result) -> Iterator[str]:
             ("Fastest", duration(latency.min)),
             ("Average", duration(latency.mean())),
         ]
+    if (result.messages_out, result.messages_in) != (totals.sent, totals.ok):
+        rows.append(("Messages", f"{result.messages_out} out, {result.messages_in} in"))
     rows.append(("Calls/s", f"{result.rate():.1f} sent, {result.throughput():.1f} ok"))
     if result.open:
         lag = result.lag
@@ -118,7 +122,8 @@ def _backends(result: Result) -> Iterator[str]:
     if not rows:
         return
     width = max(len("Backend"), *(len(name) for name, _ in rows))
-    yield "Distribution per backend"
+    by = " (by address)" if result.plan.get("backend_from") == PEER else ""
+    yield f"Distribution per backend{by}"
     yield f"  {'Backend':<{width}}  {'calls':>8}   share  {'failed':>6}  {'p50':>8}  {'p99':>8}"
     for name, backend in rows:
         yield f"  {name:<{width}}  {_row(backend, result.totals.sent)}".rstrip()
@@ -127,7 +132,7 @@ def _backends(result: Result) -> Iterator[str]:
 def _row(backend: Backend, sent: int) -> str:
     share = backend.calls / sent if sent else 0.0
     p50, p99 = "-", "-"
-    if backend.latency.count:
+    if backend.latency is not None and backend.latency.count:
         p50 = duration(backend.latency.percentile(50))
         p99 = duration(backend.latency.percentile(99))
     return f"{backend.calls:>8}  {share:>5.1%}  {backend.failed:>6}  {p50:>8}  {p99:>8}  {_bar(share)}"

@@ -55,6 +55,10 @@ SCHEMA = [
     (["loadgen.config.discovery=guess"], "at '/loadgen/config/discovery': value must be one of"),
     (["loadgen.config.metadata={novalue}"], "at '/loadgen/config/metadata/0': 'novalue' does not match"),
     (["loadgen.config.backend_from=here"], "at '/loadgen/config/backend_from': 'here' does not match"),
+    (["loadgen.config.call=Get"], "at '/loadgen/config/call': 'Get' does not match pattern"),
+    (["loadgen.config.data=5"], "at '/loadgen/config/data': got number"),
+    (["loadgen.config.stream_messages=0"], "at '/loadgen/config/stream_messages': minimum: got 0, want 1"),
+    (["loadgen.config.stream_interval=1"], "at '/loadgen/config/stream_interval': got number"),
     (["loadgen.config.cold=maybe"], "at '/loadgen/config/cold'"),
     (["tls.existingSecret=No_Name"], "at '/tls/existingSecret': 'No_Name' does not match pattern"),
     (["tls.clientAuth=maybe"], "at '/tls/clientAuth': got string, want boolean"),
@@ -118,6 +122,18 @@ CROSS = [
     (
         ["loadgen.config.retry_codes=ABORTED"],
         "loadgen.config.retry_codes is ABORTED but loadgen.config.retry is not set",
+    ),
+    (
+        ["loadgen.config.data.name=x"],
+        "loadgen.config.data needs loadgen.config.call, which says what it is for.",
+    ),
+    (
+        ["loadgen.config.stream_cancel_after=1s"],
+        "loadgen.config.stream_cancel_after needs loadgen.config.call, which says what it is for.",
+    ),
+    (
+        ["loadgen.config.backend_from=peer", "loadgen.config.connections=per-call"],
+        "loadgen.config.backend_from peer cannot be counted with loadgen.config.connections per-call.",
     ),
     (
         ["loadgen.parallelism=11"],
@@ -250,7 +266,15 @@ CROSS = [
     ),
     (
         [*OPEN, "loadgen.config.seed=0"],
-        "loadgen.config.seed is 0 but loadgen.config.arrival is not poisson",
+        "loadgen.config.seed is 0 but loadgen.config.arrival is not poisson, and neither data nor",
+    ),
+    (
+        ["loadgen.config.call=a.B/C", "loadgen.config.threshold={p99<1s,each.p99<1s}"],
+        "loadgen.config.threshold has each.p99<1s, which needs to know who answered each call",
+    ),
+    (
+        ["loadgen.config.backend_from=peer", "loadgen.config.threshold={backend.p50<1s}"],
+        "loadgen.config.threshold has backend.p50<1s, which needs to know who answered each call",
     ),
     (
         ["loadgen.config.threshold={p99<1s,rate>=0.9*target}"],

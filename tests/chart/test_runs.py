@@ -1,11 +1,13 @@
 """The plan of the load, and when it is run again."""
 
+import json
 import shutil
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from loadgen import planfile
 from loadgen.commands import run as command
 from loadgen.plan import Plan
 from tests.chart.helm import CHART, PRESETS, RELEASE, Manifests, helm, sets
@@ -104,6 +106,22 @@ def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
     assert plans[0].target == manifests.plan["target"]
 
 
+@pytest.mark.parametrize(
+    "data", ['[{"name":"{{number}}"}]', '{"id":1,"of":{"x":null}}', '"{\\"id\\": 12345678901234567}"']
+)
+def test_data_reaches_the_call_as_json(data, tmp_path):
+    config = f'loadgen.config={{"target":"shop:90","call":"shop.v1.Shop/Add","data":{data}}}'
+    file = tmp_path / "plan.yaml"
+    file.write_text(Manifests("--set-json", config).one("ConfigMap")["data"]["plan.yaml"])
+    known = [param.name for param in command.run.params]
+    given = planfile.read(file, known)
+    assert given["call"] == "shop.v1.Shop/Add"
+    expected = json.loads(data)
+    assert given["data"] == expected
+    ctx = command.run.make_context("run", ["--config", str(file)])
+    assert json.loads(ctx.params["data"]) == (json.loads(expected) if isinstance(expected, str) else expected)
+
+
 POISSON = ("loadgen.config.concurrency=null", "loadgen.config.rps=50", "loadgen.config.arrival=poisson")
 
 
@@ -114,6 +132,16 @@ def test_load_generators_that_draw_arrivals_have_one_seed():
     assert Manifests(*sets(*POISSON, "loadgen.parallelism=4", "runId=2")).plan["seed"] != seed
     assert Manifests(*sets(*POISSON, "loadgen.parallelism=4", "loadgen.config.seed=0")).plan["seed"] == 0
     assert "seed" not in Manifests(*sets(*POISSON)).plan  # one draws its own
+
+
+@pytest.mark.parametrize(
+    ("data", "random"),
+    [('{"id":"{{ uuid }}"}', True), ('[{"n":"{{randint 1 5}}"}]', True), ('{"id":"{{number}}"}', False)],
+)
+def test_load_generators_that_draw_values_have_one_seed(data, random):
+    config = f'loadgen.config={{"target":"shop:90","call":"a.B/C","concurrency":4,"data":{data}}}'
+    plan = Manifests("--set-json", config, *sets("loadgen.parallelism=4")).plan
+    assert ("seed" in plan) is random
 
 
 RUNS_AGAIN = (

@@ -55,17 +55,19 @@ def loadgen(*arguments: str, cwd: Path | None = None, **variables: str) -> Ended
 class Load:
     """`loadgen run` on its way. Leaving the context ends and reaps it."""
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    def __init__(self, *arguments: str, stdin: str | None = None, **variables: str) -> None:
         self._directory = tempfile.TemporaryDirectory()
         self._path = Path(self._directory.name, "result.json")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loadgen", "run", *arguments, "-o", str(self._path)],
+            stdin=None if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(variables),
             cwd=ROOT,
         )
+        self._stdin = stdin
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +89,7 @@ class Load:
 
     def end(self) -> Ended:
         """Wait for its end."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+        out, err = self.process.communicate(self._stdin, timeout=PATIENCE)
         return Ended(self.process.returncode, out, err)
 
     def written(self) -> str:

@@ -20,8 +20,11 @@ from tests.server.replica import Replica
 from tests.unit.command import Ended, checked, environment, loadgen, run
 from tests.unit.results import MS, SECOND, STARTED, result
 from tests.unit.service import Service
+from tests.unit.shop import PROTOS, SOURCE
 
 TARGET = "127.0.0.1:1"  # never called
+SHOP = ["--proto", str(SOURCE), "-I", str(PROTOS)]
+ECHO = [*SHOP, "--call", "shop.v1.Shop/Echo"]
 
 Command = Callable[..., Ended]
 
@@ -91,7 +94,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no warm-up": (["--warmup", "0s"], "'0s' is too short"),
     "arrival": (["--rps", "5", "--arrival", "bursty"], "'bursty' is not one of 'constant', 'poisson'"),
     "arrivals of closed load": (["--arrival", "poisson"], "--arrival is for open load"),
-    "a seed for nothing": (["--rps", "5", "--seed", "1"], "--seed needs --arrival poisson"),
+    "a seed for nothing": (
+        ["--rps", "5", "--seed", "1"],
+        "--seed needs --arrival poisson, --data-order random or",
+    ),
     "a negative seed": (["--rps", "5", "--arrival", "poisson", "--seed", "-1"], "-1 is not in the range"),
     "shards of no common seed": (
         ["--rps", "5", "--arrival", "poisson", "--shard", "0/2"],
@@ -130,6 +136,41 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "reserved metadata": (["-m", "grpc-timeout:1S"], "reserved"),
     "backend from nowhere": (["--backend-from", "id"], "write field:NAME or metadata:KEY"),
     "backend from no field": (["--backend-from", "field:pod"], "Res has no field 'pod'; its fields: id"),
+    "a method of no service": (["--call", "Get"], "--call Get: write package.Service/Method"),
+    "data for nothing": (["-d", "{}"], "--data needs --call"),
+    "lines for nothing": (["--data-file", "f"], "--data-file needs --call"),
+    "a file for nothing": (["--proto", "f"], "--proto needs --call"),
+    "a set for nothing": (["--protoset", "f"], "--protoset needs --call"),
+    "a path for nothing": (["-I", "f"], "--import-path is for --proto"),
+    "data twice": (["--call", "a.B/C", "-d", "{}", "--data-file", "f"], "leave one out"),
+    "an order of nothing": (["--call", "a.B/C", "--data-order", "turn"], "--data-order needs --data-file"),
+    "an unknown order": (["--call", "a.B/C", "--data-order", "up"], "'up' is not one of 'turn', 'random'"),
+    "a file that is not there": (["--call", "a.B/C", "--proto", "no.proto"], "there is no file no.proto"),
+    "a set that is not there": (["--call", "a.B/C", "--protoset", "no"], "cannot read no: No such file"),
+    "what is no set": (["--call", "a.B/C", "--protoset", __file__], "is no descriptor set"),
+    "a stream for nothing": (["--stream-interval", "1s"], "--stream-interval needs --call"),
+    "a stream of none": (["--call", "a.B/C", "--stream-messages", "0"], "0 is not in the range"),
+    "a service that no file has": ([*SHOP, "--call", "shop.v1.Shp/Add"], "did you mean shop.v1.Shop?"),
+    "a method that no file has": ([*SHOP, "--call", "shop.v1.Shop/Ad"], "did you mean Add? (there are Add,"),
+    "data that does not fit": ([*ECHO, "-d", '{"nam": 1}'], "--data does not fit: shop.v1.Item has no field"),
+    "data that is no JSON": ([*ECHO, "-d", "{"], "--data is not JSON: line 1 column 2"),
+    "data that is not there": ([*ECHO, "-d", "@no"], "--data: cannot read no: No such file or directory"),
+    "lines that are not there": ([*ECHO, "--data-file", "no"], "--data-file: cannot read no: No such file"),
+    "an array for one message": ([*ECHO, "-d", "[]"], "--data is an array, but shop.v1.Shop/Echo takes one"),
+    "an unknown template": ([*ECHO, "-d", '"{{x}}"'], "{{x}} is no template: there are {{number}}, {{mess"),
+    "an unknown template in metadata": (["-m", "a:{{x}}"], "--metadata a: {{x}} is no template"),
+    "a pause within one message": ([*ECHO, "--stream-interval", "1s"], "(unary) takes one message"),
+    "messages of no stream": ([*ECHO, "--stream-messages", "2"], "--stream-messages is for streams of the"),
+    "messages of the server's stream": (
+        [*SHOP, "--call", "shop.v1.Shop/List", "--stream-messages", "2"],
+        "shop.v1.Shop/List (server streaming) takes one message",
+    ),
+    "a cancelled unary call": ([*ECHO, "--stream-cancel-after", "1s"], "is unary; use --timeout"),
+    "a field of another's reply": ([*ECHO, "--backend-from", "field:id"], "shop.v1.Item has no field 'id'"),
+    "an address per call": (
+        ["--backend-from", "peer", "--connections", "per-call"],
+        "--backend-from peer cannot be counted with --connections per-call",
+    ),
     "poll interval alone": (["--poll-interval", "1s"], "needs --discovery poll"),
     "nothing to poll": (["--discovery", "poll"], "needs a target with a host name"),
     "nothing to look up": (["--discovery", "static"], "needs a target with a host name"),

@@ -14,6 +14,7 @@ from loadgen import readiness
 from loadgen.attribution import parse
 from loadgen.discovery import Backends, Dns
 from loadgen.engines.channels import Options, Retry
+from loadgen.engines.exchange import AS_GIVEN, Streaming
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import NotReadyError
 from loadgen.ledger import Ledger
@@ -88,15 +89,17 @@ class Load:
         timeout: float | None = 30.0,
         max_in_flight: int = 1000,
         backend_from: str = "field:id",
+        target: Target | None = None,
+        streaming: Streaming = AS_GIVEN,
         retry: Retry | None = None,
     ) -> None:
         self.recorder = Recorder()
         self.ledger = Ledger(pacer, self.recorder, max_in_flight=max_in_flight)
         self.backends = backends(*servers)
-        self.target = Target(Uri.parse(self.backends.uri))
-        attribution = parse(backend_from, self.target.reply)
+        self.target = target or Target(Uri.parse(self.backends.uri))
+        attribution = parse(backend_from, self.target.method.reply)
         options = Options(policy, connections, health_check, timeout, retry=retry)
-        self.engine = GrpcEngine(self.ledger, self.target, attribution, options)
+        self.engine = GrpcEngine(self.ledger, self.target, attribution, options, streaming)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,6 +1,8 @@
 """The pacer that a plan asks for, and the rate that it aims at."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +91,21 @@ def test_a_random_seed_is_in_the_plan() -> None:
     assert one.seed != other.seed
     assert settled(one) is one
     assert settled(plan(rps=5.0)).seed is None
+    assert settled(plan(metadata=(("a", "{{number}}"),))).seed is None
+    assert settled(plan(metadata=(("a", "{{uuid}}"),))).seed is not None
+
+
+def test_data_in_a_file_may_need_a_seed(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    for text, random in (('{"a": "{{ randint 1 2 }}"}', True), ('{"a": "{{number}}"}', False)):
+        file.write_text(text)
+        for options in ({"data": f"@{file}"}, {"data_file": str(file)}):
+            asked = plan(call="a.B/C", **options)
+            assert (settled(asked).seed is not None) is random
+            assert settled(replace(asked, seed=3)).seed == 3
+            if random:
+                with pytest.raises(PlanError, match="data or metadata with several shards needs --seed"):
+                    settled(asked, Shard(0, 2))
 
 
 def test_shards_cannot_each_draw_a_seed() -> None:

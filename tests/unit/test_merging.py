@@ -1,7 +1,7 @@
 """Several results as one."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,6 +13,7 @@ from loadgen.engines import Connections
 from loadgen.ledger import Ledger
 from loadgen.merging import merge
 from loadgen.pacing import Due
+from loadgen.peers import Peer
 from loadgen.plan import Plan
 from loadgen.recorder import OK, Recorder
 from loadgen.result import Part, Replica, Result
@@ -99,7 +100,7 @@ class Given:
         return None
 
 
-def run(made: Made, shard: Shard) -> Result:
+def run(made: Made, shard: Shard, peers: Mapping[str, Peer] | None = None) -> Result:
     """Return the result of a shard that made these calls, by way of the real ledger and recorder."""
     now = 0
     recorder = Recorder()
@@ -118,7 +119,7 @@ def run(made: Made, shard: Shard) -> Result:
         ledger.event(name, at)
     recorder.last_done = max([recorder.last_done, *(c.due + c.lag + c.service for c in made.calls)])
     plan = Plan(target="server:9090", warmup=10 * SECOND)
-    seen = Connections(["a"], ["a"], 2, 1)
+    seen = Connections(["a"], ["a"], 2, 1, peers)
     return snapshot(plan, ledger, recorder, seen, ["a"], shard)
 
 
@@ -159,6 +160,38 @@ def test_order_and_grouping_do_not_matter(parts: list[Made], random) -> None:
     cut = random.randint(1, len(results) - 1)
     assert merge([merge(results[:cut]), merge(results[cut:])]) == whole
     assert sum(whole.timeline.dropped) == whole.totals.dropped == sum(part.dropped for part in parts)
+    assert Result.from_json(whole.to_json({})) == whole
+
+
+peers = st.dictionaries(
+    st.sampled_from(["10.0.0.1:1", "10.0.0.2:1"]),
+    st.builds(Peer, st.integers(0, 30), st.integers(0, 20), st.integers(0, 20), st.just(5), st.just(9)),
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(shards, peers), min_size=3, max_size=4), st.randoms(use_true_random=False))
+def test_calls_counted_by_address_add_up_whatever_connections_say(
+    parts: list[tuple[Made, dict[str, Peer]]], random
+) -> None:
+    results = [
+        run(
+            replace(made, calls=[replace(call, backend="") for call in made.calls]),
+            Shard(n, len(parts)),
+            seen,
+        )
+        for n, (made, seen) in enumerate(parts)
+    ]
+    whole = merge(results)
+    assert whole.totals.sent == sum(b.calls for b in (*whole.backends.values(), whole.unattributed))
+    assert all(min(b.calls, b.ok, b.failed) >= 0 for b in (*whole.backends.values(), whole.unattributed))
+    assert {b.latency for b in whole.backends.values()} <= {None}
+    assert sum(whole.timeline.sent) == whole.totals.sent
+    assert {name: sum(row) for name, row in whole.timeline.backends.items()} == {
+        name: backend.calls for name, backend in whole.backends.items()
+    }
+    random.shuffle(results)
+    assert merge([merge(results[:1]), merge(results[1:])]) == whole
     assert Result.from_json(whole.to_json({})) == whole
 
 

@@ -47,6 +47,13 @@ def plan(**options: Any) -> Plan:
         ({"cold": True, "expect_backends": 1}, "leave one out"),
         ({"expect_backends": 2}, "needs --lb-policy round_robin"),
         ({"expect_backends": 2, "lb_policy": "round_robin", "connections": 0}, "per-call"),
+        ({"call": "Get"}, "write package.Service/Method"),
+        ({"data": "{}"}, "--data needs --call"),
+        ({"stream_cancel_after": 1}, "--stream-cancel-after needs --call"),
+        ({"call": "a.B/C", "import_path": ("x",)}, "--import-path is for --proto"),
+        ({"call": "a.B/C", "data": "{}", "data_file": "f"}, "leave one out"),
+        ({"call": "a.B/C", "data": "{}", "data_order": "random"}, "--data-order needs --data-file"),
+        ({"backend_from": "peer", "connections": 0}, "peer cannot be counted"),
         ({"cert": "a"}, "--cert and --key need each other"),
         ({"token_file": "a", "metadata": (("authorization", "b"),)}, "--token-file exclude each other"),
         ({"keepalive_timeout": 5}, "--keepalive-timeout needs --keepalive-time"),
@@ -71,6 +78,9 @@ def test_options_that_contradict_each_other(options: dict[str, Any], message: st
         {"threshold": (Threshold.parse("rate>=9"), Threshold.parse("p99<1s"))},
         {"discovery": "poll", "poll_interval": 5},
         {"expect_backends": 1},
+        {"call": "a.B/C", "proto": ("a",), "import_path": ("x",), "protoset": ("b",), "data": "{}"},
+        {"call": "a.B/C", "data_file": "f", "data_order": "random", "seed": 3},
+        {"backend_from": "peer"},
         {"expect_backends": 1, "connections": 0},
         {"expect_backends": 3, "lb_policy": "round_robin", "health_check": True, "connections": 3},
         {"cold": True, "lb_policy": "round_robin"},
@@ -78,6 +88,29 @@ def test_options_that_contradict_each_other(options: dict[str, Any], message: st
 )
 def test_options_that_go_together(options: dict[str, Any]) -> None:
     assert plan(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "source"),
+    [
+        ({}, "field:id"),
+        ({"connections": 0}, "field:id"),
+        ({"call": "Service/Get"}, "field:id"),
+        ({"call": "a.B/C"}, "peer"),
+        ({"call": "a.B/C", "connections": 0}, "none"),
+        ({"call": "a.B/C", "backend_from": "metadata:x"}, "metadata:x"),
+        ({"backend_from": "peer"}, "peer"),
+    ],
+)
+def test_where_backends_are_read_from_by_default(options: dict[str, Any], source: str) -> None:
+    assert plan(**options).to_json()["backend_from"] == source
+
+
+def test_data_is_told_apart_and_not_shown() -> None:
+    one, other = (plan(call="a.B/C", data=data).to_json()["data"] for data in ('{"a": 1}', '{"a": 2}'))
+    assert one != other
+    assert one.startswith("sha256:")
+    assert plan(call="a.B/C", data="@f").to_json()["data"] == "@f"
 
 
 @pytest.mark.parametrize(

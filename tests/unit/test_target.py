@@ -77,5 +77,6 @@ def test_every_call_sends_the_same_objects() -> None:
     first, second = target.request(0), target.request(1)
     assert first[0] is second[0]
     assert first[1] is second[1]
+    assert isinstance(first[0], bytes)
     assert Req.FromString(first[0]) == Req()
-    assert target.method == "/Service/Get"
+    assert target.method.path == "/Service/Get"

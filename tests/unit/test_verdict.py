@@ -76,6 +76,16 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result({"a": 10, "b": 5}, plan={"connections": 3}, evidence=evidence(addresses=ONE, connections=3)),
         ("3 connections to one address reached 2 backends", "chance"),
     ),
+    "ClusterIP, a few connections, counted by address": (
+        "one_address",
+        result({ONE[0]: 15}, plan={"backend_from": "peer"}, evidence=evidence(addresses=ONE, connections=3)),
+        ("over 3 connections", "what is behind that one is not seen", "--backend-from metadata:KEY"),
+    ),
+    "counted by address, too late": (
+        "unknown_backends",
+        result({}, unattributed_ok=15, plan={"backend_from": "peer"}),
+        ("counted none of the calls",),
+    ),
     "scaled, followed": (
         "replicas_changed",
         result(

@@ -399,13 +399,19 @@ token_file: /etc/token/{{ .context.Values.loadgen.token.key }}
 {{- if and .Values.server.enabled .Values.headless (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
 {{- $_ := set $plan "expect_backends" (.Values.replicaCount | int) -}}
 {{- end -}}
-{{- if and (eq (toString $config.arrival) "poisson") (gt (int .Values.loadgen.parallelism) 1) (not (hasKey $plan "seed")) -}}
+{{- if and (include "grpc-spread.chance" .) (gt (int .Values.loadgen.parallelism) 1) (not (hasKey $plan "seed")) -}}
 {{- /* load generators that make one load need one seed: another run, another one */ -}}
 {{- $_ := set $plan "seed" (list .Release.Name (include "grpc-spread.runId" .) | join "/" | adler32sum | int64) -}}
 {{- end -}}
 {{- range $key, $value := $plan }}
 {{ $key }}: {{ toJson $value }}
 {{- end }}
+{{- end -}}
+
+{{/* Whether something of the load is left to chance: when calls come, or what they send. */}}
+{{- define "grpc-spread.chance" -}}
+{{- $config := .Values.loadgen.config -}}
+{{- if or (eq (toString $config.arrival) "poisson") (regexMatch "[{][{]\\s*(uuid|randint)\\b" (toJson (list $config.data $config.metadata))) -}}true{{- end -}}
 {{- end -}}
 
 {{/* A duration such as 1m30s in whole seconds, rounded up. */}}
