@@ -18,7 +18,7 @@ class Search:
 
     def __init__(self, start: float, *, most: float, precision: float) -> None:
         self._most = most
-        self._precision = precision
+        self.precision = precision
         self.rate = min(start, most)
         self.found: float | None = None
         self.failed: float | None = None
@@ -31,7 +31,7 @@ class Search:
             return self.failed is not None and self.failed <= FEWEST
         if self.failed is None:
             return self.found >= self._most
-        return self.failed <= self.found * (1 + self._precision)
+        return self.failed <= self.found * (1 + self.precision)
 
     def tell(self, passed: bool) -> None:
         """Hear whether the rate passed, and choose the next one."""
@@ -50,5 +50,5 @@ class Search:
         """Return how many more rates are tried at most, once the limit is bracketed; else 0."""
         if self.found is None or self.failed is None or self.over:
             return 0
-        width = math.log(self.failed / self.found) / math.log(1 + self._precision)
+        width = math.log(self.failed / self.found) / math.log(1 + self.precision)
         return math.ceil(math.log2(width))
