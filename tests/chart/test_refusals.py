@@ -86,7 +86,7 @@ CROSS = [
     ),
     (
         ["loadgen.mode=search", "loadgen.config.warmup=5s"],
-        "loadgen.mode is search, which sets the load itself, but loadgen.config.warmup is 5s: set it to null.",
+        "loadgen.mode is search, which sets the load itself, but loadgen.config.warmup is 5s: set it",
     ),
     (
         ["loadgen.mode=search", "loadgen.search.to=5"],
