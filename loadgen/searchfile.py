@@ -38,8 +38,8 @@ class Found:
     """Why it ended early, or None."""
 
     def step(self, rate: float) -> Step:
-        """Return the step of this rate."""
-        return next(step for step in self.steps if step.rate == rate)
+        """Return the last step of this rate."""
+        return next(step for step in reversed(self.steps) if step.rate == rate)
 
     def to_json(self) -> Json:
         """Return the file's content."""
