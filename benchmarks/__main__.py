@@ -1,32 +1,15 @@
 """`make bench`: what recording and pacing cost beside a bare grpc.aio loop, and how memory grows."""
 
-import contextlib
 import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import click
 
+from benchmarks.servers import server
+
 MEBIBYTE = 1 << 20
-
-
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Start a server on a free port and give its address."""
-    command = [sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line: dict[str, Any] = {}
-        while line.get("event") != "serving":
-            line = json.loads(process.stdout.readline())
-        yield str(line["address"])
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def client(kind: str, target: str, total: int, concurrency: int) -> dict[str, float]:

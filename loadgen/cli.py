@@ -12,6 +12,7 @@ from loadgen.commands.merge import merge
 from loadgen.commands.report import report
 from loadgen.commands.run import run
 from loadgen.commands.schema import schema
+from loadgen.commands.search import search
 
 
 @click.group(
@@ -26,7 +27,7 @@ def cli() -> None:
     """Call a gRPC service and see how the calls fall on its replicas."""
 
 
-for command in (run, list_, report, merge, collect, schema):
+for command in (run, search, list_, report, merge, collect, schema):
     cli.add_command(command)
 
 

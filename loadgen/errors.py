@@ -17,6 +17,10 @@ class ResolutionError(LoadgenError):
     """A name could not be turned into addresses."""
 
 
+class StoppedError(LoadgenError):
+    """It was stopped before the first call."""
+
+
 class NotReadyError(LoadgenError):
     """The backends were not there within the ready time-out."""
 

@@ -103,6 +103,22 @@ class Threshold(click.ParamType[thresholds.Threshold]):
         return "METRIC<LIMIT"
 
 
+class Percent(click.ParamType[float]):
+    """A percentage such as `2%`, converted to a share."""
+
+    name = "percentage"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the share; fail where it is not a number from 0.1 to 50, with or without `%`."""
+        try:
+            number = float(str(value).strip().removesuffix("%"))
+        except ValueError:
+            number = math.nan
+        if not 0.1 <= number <= 50:
+            self.fail(f"{str(value)!r} is no percentage from 0.1% to 50%", param, ctx)
+        return number / 100
+
+
 class Connections(click.ParamType[int]):
     """How many connections to make to each backend, or `per-call`, converted to 0."""
 

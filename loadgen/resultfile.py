@@ -12,16 +12,20 @@ from loadgen.errors import LoadgenError
 from loadgen.result import Result
 
 
-def read(path: Path) -> Result:
-    """Return the result in a file; raises LoadgenError naming the file and what is wrong with it."""
+def content_of(path: Path) -> Any:
+    """Return the JSON in a file; raises LoadgenError naming the file and what is wrong with it."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise LoadgenError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise LoadgenError(f"{path} is not JSON, or was cut short: {error}") from None
+
+
+def read(path: Path) -> Result:
+    """Return the result in a file; raises LoadgenError naming the file and what is wrong with it."""
     try:
-        return Result.from_json(content)
+        return Result.from_json(content_of(path))
     except ValueError as error:
         raise LoadgenError(f"{path} {error}") from None
 

@@ -10,7 +10,7 @@ from loadgen.descriptors import Method
 from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.grpc import GrpcEngine
-from loadgen.errors import LoadgenError, PlanError, ResolutionError
+from loadgen.errors import PlanError, ResolutionError, StoppedError
 from loadgen.ledger import Ledger
 from loadgen.options import options_of
 from loadgen.pinning import Pinned
@@ -105,7 +105,7 @@ class Run:
                 backends = await self._ready()
                 absent = await self._start_together(progress)
             except asyncio.CancelledError:
-                raise LoadgenError("stopped before the first call") from None
+                raise StoppedError("stopped before the first call") from None
             started = True
             await self._load(backends, absent, progress)
             now = await _look(self._uri)

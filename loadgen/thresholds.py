@@ -63,6 +63,12 @@ class Threshold:
         """Whether every backend must meet it."""
         return self.metric.startswith(EACH)
 
+    @property
+    def percentile(self) -> float | None:
+        """Return which percentile of all calls it is about, if it is about one."""
+        found = _PERCENTILE.fullmatch(self.metric)
+        return None if found is None else float(found[1])
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the threshold; raises ValueError saying what is wrong with it."""

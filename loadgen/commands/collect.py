@@ -10,9 +10,10 @@ import click
 from loadgen import logged, merging, peers, summary, thresholds
 from loadgen.attribution import PEER
 from loadgen.errors import CrossedError, LoadgenError
-from loadgen.report import text
+from loadgen.report import search, text
 from loadgen.result import Result
 from loadgen.resultfile import ResultFile
+from loadgen.searchfile import Found, is_search
 
 if TYPE_CHECKING:
     from loadgen.cluster import ShardPod
@@ -50,7 +51,13 @@ def collect(
         cluster = Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
         found = cluster.job(job)
         count = (found.spec and found.spec.completions) or 1
-        results, wrong = _read(cluster.shards(found), job, count)
+        pods = list(cluster.shards(found))
+        if (searched := _search(pods)) is not None:
+            if file is not None:
+                file.write(searched.to_json())
+            click.echo(search.render(searched))
+            return
+        results, wrong = _read(pods, job, count)
         if not results:
             raise LoadgenError("; ".join(wrong))
         try:
@@ -75,6 +82,18 @@ def collect(
         raise LoadgenError("; ".join(wrong))
     if thresholds.passed(checks) is False:
         raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
+
+
+def _search(pods: "Iterable[ShardPod]") -> Found | None:
+    """Return what a search found, where the Job made one."""
+    for pod in pods:
+        try:
+            content = logged.find(pod.log)
+            if pod.exit_code is not None and is_search(content):
+                return Found.from_json(content)
+        except ValueError:
+            continue  # its result is read, and what is wrong with it named, as that of a run
+    return None
 
 
 def _read(pods: "Iterable[ShardPod]", job: str, count: int) -> tuple[list[Result], list[str]]:

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from loadgen import resultfile, thresholds
-from loadgen.errors import CrossedError
+from loadgen.errors import CrossedError, LoadgenError
 from loadgen.parameters import Threshold
 from loadgen.plan import check_thresholds
-from loadgen.report import compare, text
+from loadgen.report import compare, search, text
+from loadgen.searchfile import Found, is_search
 
 
 @click.command()
@@ -23,8 +24,17 @@ def report(results: tuple[Path, ...], threshold: tuple[thresholds.Threshold, ...
     """Print the report of a result file, as `run` printed it; of several, side by side with the first.
 
     With --threshold the exit code is 99 where a result crosses one. Without, the report of one file shows
-    what became of the thresholds of the run, and the exit code is 0.
+    what became of the thresholds of the run, and the exit code is 0. It prints the report of a search too.
     """
+    searches = [content for path in results if is_search(content := resultfile.content_of(path))]
+    if searches:
+        if len(results) > 1 or threshold:
+            raise click.UsageError("the file of a search is reported alone and without --threshold")
+        try:
+            click.echo(search.render(Found.from_json(searches[0])))
+        except ValueError as error:
+            raise LoadgenError(f"{results[0]} {error}") from None
+        return
     read = [resultfile.read(path) for path in results]
     for one in read:
         check_thresholds(threshold, is_open=one.open)

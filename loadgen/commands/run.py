@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loadgen import barrier, eventloop, load, logged, planfile, summary, termination, thresholds
+from loadgen import launch, load, logged, planfile, summary, termination, thresholds
 from loadgen.commands.calling import called
 from loadgen.commands.securing import secured
 from loadgen.errors import CrossedError, LoadgenError
@@ -29,9 +28,7 @@ from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
 from loadgen.resultfile import ResultFile
-from loadgen.run import Run
 from loadgen.shard import Shard
-from loadgen.workers import Workers
 
 
 @click.command()
@@ -255,7 +252,9 @@ def run(
     """
     plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
     whom = Shard(*shard)
-    todo = _load(load.settled(plan, whom), whom, start_together, workers, Progress(quiet=quiet))
+    todo = launch.prepare(
+        load.settled(plan, whom), Progress(quiet=quiet), shard=whom, meeting=start_together, workers=workers
+    )
     file = None if output is None or str(output) == "-" else ResultFile(output)
     try:
         result, wrong = todo()
@@ -281,26 +280,6 @@ def run(
     if thresholds.passed(checks) is False:
         raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
     ctx.exit(0)
-
-
-def _load(
-    plan: Plan, shard: Shard, meeting: tuple[str, int] | None, workers: int, progress: Progress
-) -> Callable[[], tuple[Result, list[str]]]:
-    """Check the plan, and return what makes the load: it gives the result, and what was lost of it."""
-    if workers > 1:
-        several = Workers(plan, shard, meeting, workers, progress)
-        return several.run
-    together = None if meeting is None else lambda: barrier.wait(shard, *meeting)
-    todo = Run(plan, shard, together)
-
-    def alone() -> tuple[Result, list[str]]:
-        loop = eventloop.new()
-        try:
-            return loop.run_until_complete(todo.execute(progress)), []
-        finally:
-            loop.close()
-
-    return alone
 
 
 def _check(result: Result) -> None:

@@ -71,6 +71,8 @@ SCHEMA = [
     (["loadgen.config.retry_codes=A B"], "at '/loadgen/config/retry_codes': 'A B' does not match"),
     (["loadgen.config.keepalive_time=30"], "at '/loadgen/config/keepalive_time': got number"),
     (["loadgen.config.token_env=A-B"], "at '/loadgen/config/token_env': 'A-B' does not match"),
+    (["loadgen.mode=find"], "at '/loadgen/mode': value must be one of 'run', 'search'"),
+    (["loadgen.search.precision=2"], "at '/loadgen/search/precision'"),
     (["loadgen.parallelism=0"], "at '/loadgen/parallelism': minimum: got 0, want 1"),
 ]
 
@@ -82,6 +84,18 @@ HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
 TLS = "tls.existingSecret=pair"
 ELSE = ["server.enabled=false", "loadgen.config.target=else:1"]
 CROSS = [
+    (
+        ["loadgen.mode=search", "loadgen.parallelism=2"],
+        "loadgen.mode is search but loadgen.parallelism is 2: one load generator searches.",
+    ),
+    (
+        ["loadgen.mode=search", "loadgen.config.warmup=5s"],
+        "loadgen.mode is search, which sets the load itself, but loadgen.config.warmup is 5s: set it",
+    ),
+    (
+        ["loadgen.mode=search", "loadgen.search.to=5"],
+        "loadgen.search.to is 5, below loadgen.search.from, which is 10.",
+    ),
     (["tls.clientAuth=true"], "tls.clientAuth is true but tls.existingSecret is not set"),
     (["tls.serverName=a"], "tls.serverName is a but tls.existingSecret is not set"),
     (["tls.clientSecret=a"], "tls.clientSecret is a but tls.existingSecret is not set"),

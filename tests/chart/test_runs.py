@@ -7,8 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from loadgen import planfile
+from loadgen import launch, planfile
 from loadgen.commands import run as command
+from loadgen.commands.search import search
 from loadgen.plan import Plan
 from tests.chart.helm import CHART, PRESETS, RELEASE, Manifests, helm, sets
 
@@ -91,7 +92,7 @@ def test_loadgen_takes_the_plan(arguments, tmp_path, monkeypatch):
         plans.append(plan)
         raise click.Abort
 
-    monkeypatch.setattr(command, "Run", keep)
+    monkeypatch.setattr(launch, "Run", keep)
     manifests = Manifests(*arguments)
     file = tmp_path / "plan.yaml"
     file.write_text(manifests.one("ConfigMap")["data"]["plan.yaml"])
@@ -251,3 +252,18 @@ def test_several_find_shard_0_by_a_name_that_is_there():
     assert f"--start-together={name}-0.{name}:{port['containerPort']}" in container["args"]
     assert service["spec"]["ports"][0]["port"] == port["containerPort"]
     assert len(f"{name}-999") <= 63
+
+
+def test_a_search_takes_the_plan_without_its_load(tmp_path, monkeypatch):
+    manifests = Manifests(
+        *sets("loadgen.mode=search", "headless=true", "loadgen.search.step=3s"),
+        "--set-json", 'loadgen.config.threshold=["p99<50ms"]',
+    )  # fmt: skip
+    (container,) = manifests.one("Job")["spec"]["template"]["spec"]["containers"]
+    file = tmp_path / "plan.yaml"
+    file.write_text(manifests.one("ConfigMap")["data"]["plan.yaml"])
+    verb, *words = [word.replace("/etc/loadgen/plan.yaml", str(file)) for word in container["args"]]
+    ctx = search.make_context(verb, words)
+    assert (verb, ctx.params["from"], ctx.params["step"]) == ("search", 10.0, 3_000_000_000)
+    assert [str(one) for one in ctx.params["threshold"]] == ["p99<50ms"]
+    assert ctx.params["expect_backends"] == 3

@@ -4,6 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from loadgen import launch
 from loadgen.commands import run as command
 from loadgen.plan import Plan
 from tests.chart.helm import Manifests, sets
@@ -41,7 +42,7 @@ def plan_of(manifests, tmp_path, monkeypatch, kind="Job"):
         plans.append(plan)
         raise click.Abort
 
-    monkeypatch.setattr(command, "Run", keep)
+    monkeypatch.setattr(launch, "Run", keep)
     file = tmp_path / "plan.yaml"
     file.write_text(manifests.one("ConfigMap")["data"]["plan.yaml"])
     (container,) = pod(manifests, kind)["containers"]

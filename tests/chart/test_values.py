@@ -7,6 +7,8 @@ from importlib import util
 import pytest
 import yaml
 
+from loadgen.commands.run import run
+from loadgen.commands.search import search
 from loadgen.plan import Plan
 from tests.chart.helm import CHART, ROOT
 
@@ -67,6 +69,11 @@ def test_the_keys_of_the_plan_are_those_of_the_program():
     assert set(VALUES["loadgen"]["config"]) == set(Plan.__dataclass_fields__) - FILES
 
 
+def test_the_keys_of_a_search_are_those_of_the_program():
+    own = {param.name for param in search.params} - {param.name for param in run.params}
+    assert set(VALUES["loadgen"]["search"]) == own
+
+
 def test_templates_use_values_that_exist():
     used = set()
     for file in (CHART / "templates").rglob("*"):
@@ -84,7 +91,8 @@ def test_every_value_is_used():
     texts = "".join(file.read_text() for file in (CHART / "templates").rglob("*") if file.is_file())
     unused = [one.path for one in DOCUMENTED if not re.search(rf"\b{one.path.rpartition('.')[2]}\b", texts)]
     # the plan's keys are handed on as a whole, global is for other charts
-    assert [one for one in unused if not one.startswith("loadgen.config.") and one != "global"] == []
+    handed_on = ("loadgen.config.", "loadgen.search.", "global")
+    assert [one for one in unused if not one.startswith(handed_on)] == []
 
 
 def test_the_table_in_the_readme_is_current():

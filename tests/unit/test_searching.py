@@ -30,11 +30,29 @@ def test_the_limit_is_found_to_the_precision(start: float, limit: float, precisi
 
 
 @given(rates, rates, precisions)
-def test_no_rate_is_tried_twice_or_above_the_most(start: float, most: float, precision: float) -> None:
+def test_only_what_failed_is_tried_again_and_nothing_above_the_most(
+    start: float, most: float, precision: float
+) -> None:
     search = Search(start, most=most, precision=precision)
     seen = tried(search, 500.0)
-    assert len(seen) == len(set(seen))
+    again = [rate for rate in set(seen) if seen.count(rate) > 1]
+    assert again == ([] if search.failed is None else [search.failed])
     assert max(seen) <= most
+
+
+@given(rates, st.floats(0.2, 1e6), precisions, st.integers(0, 30))
+def test_one_failure_by_chance_hides_nothing(
+    start: float, limit: float, precision: float, unlucky: int
+) -> None:
+    search = Search(start, most=1e7, precision=precision)
+    number = 0
+    while not search.over:
+        search.tell(search.rate <= limit and number != unlucky)
+        number += 1
+        assert number < 200
+    assert search.found is not None
+    assert search.failed is not None
+    assert search.found <= limit < search.failed <= search.found * (1 + precision) * (1 + 1e-12)
 
 
 @given(rates, precisions)
@@ -50,13 +68,3 @@ def test_a_service_that_sustains_nothing(start: float, precision: float) -> None
     seen = tried(search, 0.0)
     assert search.found is None
     assert seen[-1] == FEWEST
-
-
-@given(rates, precisions)
-def test_how_many_tries_are_left_once_the_limit_is_between_two(limit: float, precision: float) -> None:
-    search = Search(limit / 1.9, most=1e7, precision=precision)
-    assert search.tries() == 0
-    search.tell(True)
-    search.tell(False)
-    left = search.tries()
-    assert left - 1 <= len(tried(search, limit)) <= left

@@ -403,6 +403,14 @@ token_file: /etc/token/{{ .context.Values.loadgen.token.key }}
 {{- /* load generators that make one load need one seed: another run, another one */ -}}
 {{- $_ := set $plan "seed" (list .Release.Name (include "grpc-spread.runId" .) | join "/" | adler32sum | int64) -}}
 {{- end -}}
+{{- if eq .Values.loadgen.mode "search" -}}
+{{- $plan = omit $plan "total" "concurrency" -}}
+{{- range $key, $value := .Values.loadgen.search -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $plan $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $key, $value := $plan }}
 {{ $key }}: {{ toJson $value }}
 {{- end }}
@@ -480,10 +488,12 @@ template:
         image: {{ include "grpc-spread.image" $this | quote }}
         imagePullPolicy: {{ $loadgen.image.pullPolicy }}
         args:
-          - run
+          - {{ $loadgen.mode }}
           - --config=/etc/loadgen/plan.yaml
           - --log-result
+          {{- if eq $loadgen.mode "run" }}
           - --termination-log=/dev/termination-log
+          {{- end }}
           {{- if gt (int $loadgen.parallelism) 1 }}
           - --shard=$(JOB_COMPLETION_INDEX)/{{ $loadgen.parallelism | int }}
           - --start-together={{ .name }}-0.{{ .name }}:{{ include "grpc-spread.loadgen.port" . }}
