@@ -23,8 +23,8 @@ venv: .venv/ready ## make .venv from the locked requirements
 demo: .venv/ready ## run all experiments on a cluster on loopback
 	$(BIN)/python -m lab run all
 
-test: .venv/ready ## run the tests that need Python only
-	$(BIN)/pytest
+test: .venv/ready ## run the tests that need Python only, on all cores
+	$(BIN)/pytest -n auto --dist loadfile
 	@echo "left out: tests/chart (make chart-test, needs helm), tests/e2e (make e2e, needs a cluster)"
 
 lint: .venv/ready ## ruff and mypy --strict
