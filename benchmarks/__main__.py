@@ -1,32 +1,15 @@
 """`make bench`: what recording and pacing cost beside a bare grpc.aio loop, and how memory grows."""
 
-import contextlib
 import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import click
 
+from benchmarks.replica import Replica
+
 MEBIBYTE = 1 << 20
-
-
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Start a server on a free port and give its address."""
-    command = [sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line: dict[str, Any] = {}
-        while line.get("event") != "serving":
-            line = json.loads(process.stdout.readline())
-        yield str(line["address"])
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def client(kind: str, target: str, total: int, concurrency: int) -> dict[str, float]:
@@ -64,10 +47,10 @@ def compare(target: str, concurrency: int, total: int, pairs: int) -> None:
 )
 def main(pairs: int, calls: int, memory_calls: int) -> None:
     """Measure on this machine. Look at the ratios: absolute figures change with the machine."""
-    with server() as target:
+    with Replica() as server:
         for concurrency in (100, 1):
-            compare(target, concurrency, calls, pairs)
-        seen = client("engine", target, memory_calls, 100)
+            compare(server.address, concurrency, calls, pairs)
+        seen = client("engine", server.address, memory_calls, 100)
     growth = (seen["late"] - seen["early"]) / MEBIBYTE
     click.echo(
         f"resident memory: {seen['early'] / MEBIBYTE:.1f} MiB after 100,000 calls,"
