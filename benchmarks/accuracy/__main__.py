@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks.accuracy import beside, document, merging, pacing, queueing, recording, stall
+from benchmarks.accuracy.noise import Noise
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 PARTS: dict[str, Callable[..., str]] = {
@@ -41,12 +42,11 @@ def main(parts: tuple[str, ...], short: bool, no_write: bool, path: Path) -> Non
     """
     for part in parts or PARTS:
         click.echo(f"{part} ...", err=True)
-        began, before = time.monotonic(), os.getloadavg()[0]
+        began, noise = time.monotonic(), Noise()
         block = PARTS[part](short=short)
         block += (
             f"\n\nMeasured {datetime.now(UTC):%Y-%m-%d} in {time.monotonic() - began:.0f} s by Python"
-            f" {platform.python_version()} on {os.cpu_count()} cores; load average {before:.1f} before and"
-            f" {os.getloadavg()[0]:.1f} after (an idle machine: 0)."
+            f" {platform.python_version()} on {os.cpu_count()} cores; {noise}."
         )
         click.echo(f"{block}\n")
         if not short and not no_write:

@@ -83,8 +83,8 @@ def measure(*, short: bool) -> str:
         figures,
         f"ghz {(version.stdout + version.stderr).strip()}: {pairs} pairs a server, {calls} calls at {RATE}/s"
         " over one connection each; medians, with the least and the most of the runs in brackets. A"
-        " difference is the median of the pairs'; it may be 3 % or the spread of ghz's own runs (most - least,"
-        " of their median), whichever is more.",
+        " difference is the median of the pairs'; it may be 3 % or the spread of ghz's own runs (most -"
+        " least, of their median), whichever is more.",
     )
 
 

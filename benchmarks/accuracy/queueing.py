@@ -117,9 +117,10 @@ def measure(*, short: bool) -> str:
     return table(
         figures,
         f"{runs} runs of {length} s with a seed each, {calls} calls at {rate:g}/s; ± is the 95 % confidence"
-        f" interval of the mean of runs. The server counted D = {ms(service)} in the slot ({ms(min(services))}"
-        f" to {ms(max(services))} by run), which makes rho {rate * service:.3f}. Beside its service and its"
-        f" wait a call took {ms(float(idle))} on an idle server, and {ms(float(loaded))} under this load.",
+        f" interval of the mean of runs. The server counted D = {ms(service)} in the slot"
+        f" ({ms(min(services))} to {ms(max(services))} by run), which makes rho {rate * service:.3f}."
+        f" Beside its service and its wait a call took {ms(float(idle))} on an idle server, and"
+        f" {ms(float(loaded))} under this load.",
     )
 
 

@@ -69,8 +69,8 @@ def measure(*, short: bool) -> str:
     ]
     return table(
         figures,
-        f"Drain: {queued} calls queued; closed load with as many callers made {capacity:.0f} calls/s (median of"
-        f" {READINGS} runs before, {min(before):.0f} to {max(before):.0f}, and {READINGS} after,"
+        f"Drain: {queued} calls queued; closed load with as many callers made {capacity:.0f} calls/s (median"
+        f" of {READINGS} runs before, {min(before):.0f} to {max(before):.0f}, and {READINGS} after,"
         f" {min(after):.0f} to {max(after):.0f}): {ms(drain)}."
         f" The slowest call took {ms(seen.latency.max / load.SECOND)},"
         f" the latest start was {ms(seen.lag.max / load.SECOND)} late.",
