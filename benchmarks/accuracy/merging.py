@@ -156,7 +156,7 @@ def same(merged: Result, truth: Result) -> bool:
 
 
 def measure(*, short: bool) -> str:
-    """Measure for some 60 s, or 15 s."""
+    """Measure for some 20 s, or 3 s."""
     number, each = (20, 20_000) if short else (SHARDS, ROWS)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{index}.json") for index in range(number)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DELAY = 50  # ms: long, so that what a timer and a network add to it is small
-LOAD = 0.7
+RATE = 14.0  # calls/s: a utilisation of some 0.7
 RUNS, LENGTH = 6, 60  # seconds
 ALONE = 60  # calls that find the server idle, one after the other
 WITHIN = 0.05
@@ -47,11 +47,11 @@ class Work:
         return cls(work / calls, handling / calls, result)
 
 
-def arrivals(rate: float, seed: int, length: int) -> "NDArray[np.float64]":
+def arrivals(seed: int, length: int) -> "NDArray[np.float64]":
     """Return when the calls of such a load fall due, in seconds."""
     plan = Plan(
         target="127.0.0.1:1",
-        rps=rate,
+        rps=RATE,
         arrival="poisson",
         seed=seed,
         duration=length * SECOND,
@@ -67,19 +67,17 @@ def measure(*, short: bool) -> str:
     seen, drawn, corrected, served, services, besides = [], [], [], [], [], []
     calls = 0
     with Replica("--slots", "1", "--delay", f"{DELAY}ms") as server:
-        rate = LOAD / Work.of(server, "-c", "1", "-n", str(ALONE)).service
-        rate = round(rate, 3)
         for seed in range(1, runs + 1):
             alone = Work.of(server, "-c", "1", "-n", str(ALONE))
             busy = Work.of(
                 server,
-                *("--rps", f"{rate}", "-z", f"{length}s"),
+                *("--rps", f"{RATE}", "-z", f"{length}s"),
                 *("--arrival", "poisson", "--seed", str(seed)),
             )
             # what a call takes beside its service: network, gRPC, and the lag of its start
             beside = alone.result.latency.mean() / SECOND - alone.service
-            form = forms.md1_wait(rate, busy.service)
-            times = arrivals(rate, seed, length)
+            form = forms.md1_wait(RATE, busy.service)
+            times = arrivals(seed, length)
             assert len(times) == busy.result.totals.sent
             path = float(forms.waits(times, busy.service).mean())
             wait = busy.result.latency.mean() / SECOND - busy.service - beside
@@ -87,16 +85,17 @@ def measure(*, short: bool) -> str:
             drawn.append(path / form)
             corrected.append((wait - path) / form + 1)
             served.append((busy.handling - busy.service) / form)
-            besides.append((beside, busy.result.latency.mean() / SECOND - busy.handling))
+            loaded_s = busy.result.latency.mean() / SECOND - busy.handling
+            besides.append((beside, loaded_s, busy.result.lag.mean() / SECOND))
             services.append(busy.service)
             calls += busy.result.totals.sent
     service = float(np.mean(services))
-    idle, loaded = np.mean(besides, axis=0)
+    idle, loaded, lag = (ms(float(mean)) for mean in np.mean(besides, axis=0))
     mean, half = forms.interval(corrected)
     figures = [
         Figure(
             "mean wait, corrected for the draw",
-            f"100 % ± {WITHIN:.0%} of rho D / (2 (1 - rho)) = {ms(forms.md1_wait(rate, service))}",
+            f"100 % ± {WITHIN:.0%} of rho D / (2 (1 - rho)) = {ms(forms.md1_wait(RATE, service))}",
             _share((mean, half)),
             within(1 - WITHIN, mean, 1 + WITHIN, unit=" %", scale=100),
         ),
@@ -116,11 +115,11 @@ def measure(*, short: bool) -> str:
     ]
     return table(
         figures,
-        f"{runs} runs of {length} s with a seed each, {calls} calls at {rate:g}/s; ± is the 95 % confidence"
+        f"{runs} runs of {length} s with a seed each, {calls} calls at {RATE:g}/s; ± is the 95 % confidence"
         f" interval of the mean of runs. The server counted D = {ms(service)} in the slot"
-        f" ({ms(min(services))} to {ms(max(services))} by run), which makes rho {rate * service:.3f}."
-        f" Beside its service and its wait a call took {ms(float(idle))} on an idle server, and"
-        f" {ms(float(loaded))} under this load.",
+        f" ({ms(min(services))} to {ms(max(services))} by run), which makes rho {RATE * service:.3f}."
+        f" Beside its service and its wait a call took {idle} on an idle server, and"
+        f" {loaded} under this load, of it {lag} of lag.",
     )
 
 

@@ -76,7 +76,7 @@ def resident() -> int:
 
 
 def measure(*, short: bool) -> str:
-    """Measure for some 60 s, or 10 s."""
+    """Measure for some 20 s, or 6 s."""
     calls = CALLS // 10 if short else CALLS
     figures = []
     for at_once, number in ((100, calls), (10, calls // 10), (1, ALONE)):

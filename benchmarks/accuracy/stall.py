@@ -15,7 +15,7 @@ BELOW = 0.01  # percentiles may be so much below the form
 
 
 def measure(*, short: bool) -> str:
-    """Measure for some 90 s, or 40 s."""
+    """Measure for some 85 s, or 40 s."""
     periods = 2 if short else PERIODS
     rate = forms.uniform_rate(RATE, PERIOD, periods)
     queued = round(RATE * STALL)

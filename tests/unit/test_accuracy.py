@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from benchmarks.accuracy import document, forms, merging
+from benchmarks.accuracy import beside, document, forms, merging
 from benchmarks.accuracy.document import HOLDS, OPEN, Figure
 from loadgen import resultfile
 from loadgen.histogram import Histogram
@@ -176,6 +176,23 @@ def test_what_misses_is_listed() -> None:
     assert document.misses(text, ["a", "b"]) == "Nothing: every figure with a limit is within it."
     text = document.replaced(text, "b", document.table([good, bad, free], "Another."))
     assert document.misses(text, ["a", "b"]) == "- b, p99: 1 ms above (seen 3 ms, must be under 2 ms)"
+
+
+# Beside another tool
+
+
+def test_a_difference_may_be_as_large_as_the_others_spread() -> None:
+    def verdict(mine: list[float], theirs: list[float], server: str = "20 ms delay") -> str:
+        return beside.compared(server, "p50", mine, theirs).verdict
+
+    assert verdict([1.02, 1.02], [1.0, 1.0]) == HOLDS
+    assert verdict([1.04, 1.04], [1.0, 1.0]) == "1.0 % above"
+    assert verdict([0.9, 0.9], [1.0, 1.0]) == "7.0 % below"
+    # pair by pair: a machine that is slow for both makes no difference
+    assert verdict([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == HOLDS
+    assert verdict([1.2, 1.1, 1.0], [1.0, 1.0, 1.1]) == HOLDS
+    assert verdict([1.2, 1.2, 1.2], [1.0, 1.0, 1.1]) == "10.0 % above"
+    assert verdict([3.0], [1.0], beside.UNJUDGED) == OPEN
 
 
 # Merging
