@@ -35,7 +35,7 @@ def main(runs: int, step: str, delay: int, slots: int) -> None:
     click.echo(f"limit {limit:g} calls/s ({slots} slots, {delay} ms a call)")
     off = []
     with (
-        server("--delay", f"{delay}ms", "--slots", str(slots)) as target,
+        Replica("--delay", f"{delay}ms", "--slots", str(slots)) as replica,
         tempfile.TemporaryDirectory() as at,
     ):
         for number in range(1, runs + 1):

@@ -81,7 +81,7 @@ def times(result: Result, factor: int) -> Result:
             one.failed * factor,
             one.first_call,
             one.last_call,
-            of(one.latency),
+            None if one.latency is None else of(one.latency),
         )
 
     def of(histogram: Histogram) -> Histogram:
