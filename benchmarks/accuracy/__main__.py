@@ -35,7 +35,7 @@ PARTS: dict[str, Callable[..., str]] = {
     help="The document to write the tables into. [default: docs/accuracy.md]",
 )
 def main(parts: tuple[str, ...], short: bool, no_write: bool, path: Path) -> None:
-    """Measure PART, or all: stall (2 minutes), queue (7), ghz (6), pacing (3), merge (1), recording (1).
+    """Measure PART, or all: stall (2 minutes), queue (4), ghz (6), pacing (3), merge (1), recording (1).
 
     Each part compares within its own run. A figure that misses its limit is written down as such: the exit
     code is 0 all the same, as it may be the machine's fault.
