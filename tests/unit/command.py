@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import jsonschema
 
-from loadgen.result import Result, schema
+from loadgen import resultjson
+from loadgen.resultjson import schema
 
 PATIENCE = 60.0
 """Seconds after which a test gives up: far longer than anything here takes."""
@@ -135,7 +136,7 @@ def checked(text: str) -> dict[str, Any]:
         name: one["calls"] for name, one in content["backends"].items()
     }
     assert [event["at_ns"] for event in content["events"]] == sorted(e["at_ns"] for e in content["events"])
-    Result.from_json(content)
+    resultjson.from_json(content)
     return content
 
 
