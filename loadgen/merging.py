@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial, reduce
 from typing import TypeVar
 
+from loadgen.cells import Cells, added
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 from loadgen.result import Backend, Evidence, Outcome, Replica, Result, Timeline, Totals
@@ -179,17 +180,29 @@ def _timeline(one: Timeline, other: Timeline) -> Timeline:
     def summed(mine: list[int], theirs: list[int]) -> list[int]:
         return [a + b for a, b in zip(mine, theirs, strict=True)]
 
+    def by_name(mine: dict[str, list[int]], theirs: dict[str, list[int]]) -> dict[str, list[int]]:
+        return _union(
+            {name: placed(one, counts) for name, counts in mine.items()},
+            {name: placed(other, counts) for name, counts in theirs.items()},
+            summed,
+        )
+
+    latency: list[Cells] = [{} for _ in range(rows)]
+    for timeline in (one, other):
+        for number, counts in enumerate(timeline.latency, timeline.start // timeline.interval):
+            if counts:
+                row = number * timeline.interval // interval - first
+                latency[row] = added(latency[row], counts)
+
     return Timeline(
         interval=interval,
         start=first * interval,
         sent=summed(placed(one, one.sent), placed(other, other.sent)),
         failed=summed(placed(one, one.failed), placed(other, other.failed)),
         dropped=summed(placed(one, one.dropped), placed(other, other.dropped)),
-        backends=_union(
-            {name: placed(one, counts) for name, counts in one.backends.items()},
-            {name: placed(other, counts) for name, counts in other.backends.items()},
-            summed,
-        ),
+        backends=by_name(one.backends, other.backends),
+        failures=by_name(one.failures, other.failures),
+        latency=latency,
     )
 
 

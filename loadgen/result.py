@@ -4,10 +4,11 @@ Everything that reports are made of is kept in a form that adds up, so results o
 merged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadgen import goal
+from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 
@@ -89,6 +90,16 @@ class Timeline:
     dropped: list[int]
     backends: dict[str, list[int]]
     """Calls sent to each backend; failed ones that do not say who answered are in none."""
+    failures: dict[str, list[int]] = field(default_factory=dict)
+    """Calls that failed, of those sent to each backend: of backends that have some."""
+    latency: list[Cells] = field(default_factory=list)
+    """done - due of all calls, by `loadgen.cells`."""
+
+    def is_even(self) -> bool:
+        """Return whether all lists have one length."""
+        named = (*self.backends.values(), *self.failures.values())
+        lists = (self.sent, self.failed, self.dropped, self.latency, *named)
+        return len({len(one) for one in lists}) == 1
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ from importlib import resources
 
 import fastjsonschema
 
+from loadgen import cells
+from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 from loadgen.result import Backend, Evidence, Json, Outcome, Part, Replica, Result, Timeline, Totals
@@ -58,6 +60,8 @@ def to_json(result: Result, summary: Json) -> Json:
             "failed": result.timeline.failed,
             "dropped": result.timeline.dropped,
             "backends": result.timeline.backends,
+            "failures": result.timeline.failures,
+            "latency": [cells.encode(row) for row in result.timeline.latency],
         },
         "events": [{"at_ns": event.at, "name": event.name, **event.attributes} for event in result.events],
         "events_left_out": result.events_left_out,
@@ -81,6 +85,8 @@ def from_json(content: object) -> Result:
         raise ValueError(f"is not a whole result: {error.message}") from None
     if not result.adds_up():
         raise ValueError("is damaged: its counts do not add up")
+    if not result.timeline.is_even():
+        raise ValueError("is damaged: the lists of its timeline are not of one length")
     return result
 
 
@@ -114,6 +120,8 @@ def _read(content: Json) -> Result:
             timeline["failed"],
             timeline["dropped"],
             timeline["backends"],
+            timeline.get("failures", {}),
+            _cells_of(timeline),
         ),
         events=[
             Event(
@@ -128,6 +136,14 @@ def _read(content: Json) -> Result:
         replicas=[Replica(**one) for one in content["replicas"]] if "replicas" in content else None,
         warmup=Totals(**content["warmup"]) if "warmup" in content else None,
     )
+
+
+def _cells_of(timeline: Json) -> list[Cells]:
+    rows = timeline.get("latency") or [""] * len(timeline["sent"])
+    try:
+        return [cells.decode(row) for row in rows]
+    except ValueError as error:
+        raise ValueError(f"is damaged: timeline.latency is no counts of cells ({error})") from None
 
 
 def _plain(thing: Totals | Outcome | Evidence | Replica) -> Json:

@@ -155,14 +155,19 @@ def _timeline(names: list[str], recorder: Recorder) -> Timeline:
     rows = timeline.rows()
     numbers = range(len(names))
     sent = {number: timeline.series(sent_series(number), rows) for number in numbers}
-    failed = [timeline.series(failed_series(number), rows) for number in numbers]
+    failed = {number: timeline.series(failed_series(number), rows) for number in numbers}
     return Timeline(
         interval=timeline.interval,
         start=timeline.start(),
         sent=[sum(row) for row in zip(*sent.values(), strict=True)],
-        failed=[sum(row) for row in zip(*failed, strict=True)],
+        failed=[sum(row) for row in zip(*failed.values(), strict=True)],
         dropped=timeline.series(DROPPED, rows),
-        backends={
-            names[number]: counts for number, counts in sent.items() if number != UNATTRIBUTED and any(counts)
-        },
+        backends=_named(names, sent),
+        failures=_named(names, failed),
+        latency=timeline.durations(rows),
     )
+
+
+def _named(names: list[str], rows: Mapping[int, list[int]]) -> dict[str, list[int]]:
+    """Return the rows of backends in which something was counted."""
+    return {names[number]: row for number, row in rows.items() if number != UNATTRIBUTED and any(row)}
