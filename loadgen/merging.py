@@ -6,6 +6,7 @@ timelines lie on one grid of wall-clock time and add up cell by cell. What was a
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial, reduce
 from typing import TypeVar
 
@@ -128,17 +129,20 @@ def _sum_histogram(one: Histogram, other: Histogram) -> Histogram:
 
 
 def _moved(backend: Backend, later: int) -> Backend:
-    return Backend(
-        backend.calls,
-        backend.ok,
-        backend.failed,
-        None if backend.first_call is None else backend.first_call + later,
-        None if backend.last_call is None else backend.last_call + later,
-        backend.latency,
+    def moved(at: int | None) -> int | None:
+        return None if at is None else at + later
+
+    return replace(
+        backend,
+        first_call=moved(backend.first_call),
+        last_call=moved(backend.last_call),
+        known=moved(backend.known),
+        connected=moved(backend.connected),
     )
 
 
 def _sum_backend(one: Backend, other: Backend) -> Backend:
+    here = one.address is not None and one.address == other.address  # else nothing is known of its place
     return Backend(
         one.calls + other.calls,
         one.ok + other.ok,
@@ -146,6 +150,9 @@ def _sum_backend(one: Backend, other: Backend) -> Backend:
         _least(one.first_call, other.first_call),
         _most(one.last_call, other.last_call),
         None if one.latency is None or other.latency is None else _sum_histogram(one.latency, other.latency),
+        one.address if here else None,
+        _least(one.known, other.known) if here else None,
+        _least(one.connected, other.connected) if here else None,
     )
 
 

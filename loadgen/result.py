@@ -49,6 +49,12 @@ class Backend:
     first_call: int | None
     last_call: int | None
     latency: Histogram | None
+    address: str | None = None
+    """Where it is; None where that was not told."""
+    known: int | None = None
+    """When discovery told of its address; None where it did not, or the address is not known."""
+    connected: int | None = None
+    """When a connection to its address was made; None where that was not seen."""
 
 
 @dataclass(slots=True)
@@ -97,9 +103,8 @@ class Timeline:
 
     def is_even(self) -> bool:
         """Return whether all lists have one length."""
-        named = (*self.backends.values(), *self.failures.values())
-        lists = (self.sent, self.failed, self.dropped, self.latency, *named)
-        return len({len(one) for one in lists}) == 1
+        lists = (self.sent, self.failed, self.dropped, *self.backends.values(), *self.failures.values())
+        return {len(one) for one in lists} == {len(self.latency)}
 
 
 @dataclass(slots=True)

@@ -182,6 +182,9 @@ def _backend_json(backend: Backend) -> Json:
         "failed": backend.failed,
         "first_call_ns": backend.first_call,
         "last_call_ns": backend.last_call,
+        "address": backend.address,
+        "known_ns": backend.known,
+        "connected_ns": backend.connected,
         "latency": None if backend.latency is None else _histogram_json(backend.latency),
     }
 
@@ -194,6 +197,9 @@ def _backend_of(content: Json, where: str) -> Backend:
         content["first_call_ns"],
         content["last_call_ns"],
         None if content["latency"] is None else _histogram_of(content["latency"], f"{where}.latency"),
+        content.get("address"),
+        content.get("known_ns"),
+        content.get("connected_ns"),
     )
 
 

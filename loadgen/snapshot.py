@@ -7,7 +7,9 @@ from dataclasses import replace
 import grpc
 
 from loadgen import __version__
+from loadgen.addresses import APPEARED, MADE, nearest
 from loadgen.engines import Connections
+from loadgen.events import Event
 from loadgen.ledger import Ledger
 from loadgen.peers import Peer, settled, within
 from loadgen.plan import Plan
@@ -43,6 +45,10 @@ def snapshot(
         cancels = plan.stream_cancel_after is not None
         backends, unattributed = _counted(connections.peers, lost, unattributed, recorder.last_done, cancels)
         _settle(timeline, backends, recorder)
+    for number, name in enumerate(names):
+        if name in backends:
+            address = name if connections.peers is not None else ledger.addresses.of(number)
+            _place(backends[name], address, ledger.events)
     return Result(
         plan=plan.to_json(),
         pacing=str(ledger.pacer),
@@ -99,6 +105,13 @@ def _backend(counts: BackendCounts) -> Backend:
         counts.last_call,
         counts.latency,
     )
+
+
+def _place(backend: Backend, address: str | None, events: list[Event]) -> None:
+    """Note where a backend is, and when the client learnt of that and got there."""
+    backend.address = address
+    backend.known = nearest(events, APPEARED, address, backend.first_call)
+    backend.connected = nearest(events, MADE, address, backend.first_call)
 
 
 def _counted(

@@ -1,4 +1,4 @@
-"""Calls per interval and backend over a run of any length, and how long they took, in a fixed number of rows."""
+"""Calls per interval and backend and how long they took, for runs of any length in a fixed number of rows."""
 
 from typing import TYPE_CHECKING
 
