@@ -13,6 +13,7 @@ from typing import Any, Self
 import jsonschema
 
 from loadgen import resultjson
+from loadgen.cells import decode
 from loadgen.resultjson import schema
 
 PATIENCE = 60.0
@@ -132,6 +133,15 @@ def checked(text: str) -> dict[str, Any]:
     for what in ("sent", "failed", "dropped"):
         assert sum(timeline[what]) == totals[what]
         assert len(timeline[what]) == len(timeline["sent"])
+    assert [sum(decode(row).values()) for row in timeline["latency"]] == timeline["sent"]
+    assert {name: sum(counts) for name, counts in timeline["failures"].items()} == {
+        name: one["failed"]
+        for name, one in content["backends"].items()
+        if one["failed"] and content["plan"].get("backend_from") != "peer"
+    }
+    assert [time is None for time in content["summary"]["over_time"]["p99_s"]] == [
+        not sent for sent in timeline["sent"]
+    ]
     assert {name: sum(counts) for name, counts in timeline["backends"].items()} == {
         name: one["calls"] for name, one in content["backends"].items()
     }

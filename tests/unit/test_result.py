@@ -121,6 +121,8 @@ BAD = {
     "a warm-up that does not add up": (spoil(warmup__ok=5), "is damaged: its counts do not add up"),
     "an outcome lost": (spoil(outcomes=[]), "is damaged: its counts do not add up"),
     "a plan without target": (spoil(plan={}), "is not a whole result: data.plan must contain"),
+    "rows that differ in number": (spoil(timeline__failed=[]), "is damaged: the lists of its timeline"),
+    "cells that are none": (spoil(timeline__latency=["9999:1"]), "is damaged: timeline.latency is no counts"),
     "wrong count": (spoil(latency__count=99), r"is damaged: latency.hdr counts 5 values, not 99"),
 }
 
@@ -149,6 +151,19 @@ def test_keys_of_a_later_version_are_left_alone() -> None:
     content["workers"] = 3
     content["timeline"]["more"] = []
     assert resultjson.from_json(content) == WHOLE
+
+
+def test_a_file_without_what_came_later_is_read() -> None:
+    content = content_of(WHOLE)
+    for key in ("failures", "latency"):
+        del content["timeline"][key]
+    for backend in content["backends"].values():
+        for key in ("address", "known_ns", "connected_ns"):
+            del backend[key]
+    older = resultjson.from_json(content)
+    assert older.timeline.latency == [{}]
+    assert {backend.address for backend in older.backends.values()} == {None}
+    assert text.render(older)
 
 
 def places(content: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
