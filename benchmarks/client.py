@@ -4,12 +4,13 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 
 from loadgen import eventloop
-from loadgen.ledger import Ledger
+from loadgen.ledger import Counts
 from loadgen.plan import Plan
 from loadgen.progress import Progress
 from loadgen.run import Run
@@ -42,16 +43,16 @@ class Memory(Progress):
     def __init__(self) -> None:
         super().__init__(quiet=True)
         self.early = 0
-        self._watched: Ledger | None = None
+        self._watched: Callable[[], Counts] | None = None
 
-    def start(self, ledger: Ledger, plan: Plan) -> None:
-        """Keep the ledger to look at."""
-        self._watched = ledger
+    def start(self, plan: Plan, pacing: str, counts: Callable[[], Counts]) -> None:
+        """Keep the counts to look at."""
+        self._watched = counts
 
     async def run(self) -> None:
         """Look four times a second."""
         assert self._watched is not None
-        while self._watched.ok < FIRST_READING:  # noqa: ASYNC110 - it is read now and then, by design
+        while self._watched().ok < FIRST_READING:  # noqa: ASYNC110 - it is read now and then, by design
             await asyncio.sleep(0.25)
         self.early = resident()
 
