@@ -91,8 +91,8 @@ def _axis(columns: int, begin: int, length: int) -> str:
     units = (unit * 10**power for power in range(8, 16) for unit in (1, 2, 5))
     step = next((unit for unit in units if unit >= APART * length), columns * length)
     axis = ""
-    for at in range(0, begin + columns * length, step):
-        axis = f"{axis:<{max(at - begin, 0) // length}}{at / 1e9:g} s"
+    for at in range(max(0, -(-begin // step) * step), begin + columns * length, step):
+        axis = f"{axis:<{(at - begin) // length}}{at / 1e9:.10g} s"
     return axis
 
 

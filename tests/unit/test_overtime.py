@@ -165,3 +165,12 @@ def test_how_many_are_known_is_null_where_it_cannot_be_told() -> None:
     assert overtime.known(made) is None
     assert overtime.known(over_time({"a": [1] * 14})) is None, "gRPC's resolver does not tell who left"
     assert overtime.known(over_time({"a": [1]}, events=())) is None
+
+
+@pytest.mark.parametrize("start", [-(10**30), 0, STARTED + 10**15, 10**30])
+def test_a_timeline_that_is_nowhere_near_the_run_is_still_drawn(start: int) -> None:
+    made = scaled()
+    made.timeline.start = start
+    assert len(list(chart(made))) >= 6
+    assert overtime.summary(made)["interval_s"] == 0.2
+    assert list(delays(made))
