@@ -4,11 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROTO := proto/service_proto
 
-.PHONY: help venv demo test lint format proto lock bench clean
+.PHONY: help venv demo test lint format proto lock bench bench-accuracy clean
 .PHONY: images push kind-load minikube-load chart-test chart-docs e2e
 
 help: ## show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 venv: .venv/ready ## make .venv from the locked requirements
 
@@ -23,8 +23,8 @@ venv: .venv/ready ## make .venv from the locked requirements
 demo: .venv/ready ## run all experiments on a cluster on loopback
 	$(BIN)/python -m lab run all
 
-test: .venv/ready ## run the tests that need Python only
-	$(BIN)/pytest
+test: .venv/ready ## run the tests that need Python only, on all cores
+	$(BIN)/pytest -n auto --dist loadfile
 	@echo "left out: tests/chart (make chart-test, needs helm), tests/e2e (make e2e, needs a cluster)"
 
 lint: .venv/ready ## ruff and mypy --strict
@@ -48,6 +48,9 @@ lock: .venv/ready ## pin all dependencies, with hashes
 
 bench: .venv/ready ## measure: ratios within one run
 	$(BIN)/python -m benchmarks
+
+bench-accuracy: .venv/ready ## measure how right the figures are, into docs/accuracy.md (20 minutes)
+	$(BIN)/python -m benchmarks.accuracy
 
 CHART := charts/grpc-spread
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from benchmarks.servers import server
+from benchmarks.replica import Replica
 
 MEBIBYTE = 1 << 20
 
@@ -47,10 +47,10 @@ def compare(target: str, concurrency: int, total: int, pairs: int) -> None:
 )
 def main(pairs: int, calls: int, memory_calls: int) -> None:
     """Measure on this machine. Look at the ratios: absolute figures change with the machine."""
-    with server() as target:
+    with Replica() as server:
         for concurrency in (100, 1):
-            compare(target, concurrency, calls, pairs)
-        seen = client("engine", target, memory_calls, 100)
+            compare(server.address, concurrency, calls, pairs)
+        seen = client("engine", server.address, memory_calls, 100)
     growth = (seen["late"] - seen["early"]) / MEBIBYTE
     click.echo(
         f"resident memory: {seen['early'] / MEBIBYTE:.1f} MiB after 100,000 calls,"

@@ -43,16 +43,15 @@ class Memory(Progress):
     def __init__(self) -> None:
         super().__init__(quiet=True)
         self.early = 0
-        self._watched: Callable[[], Counts] | None = None
+        self._counts: Callable[[], Counts] = Counts
 
     def start(self, plan: Plan, pacing: str, counts: Callable[[], Counts]) -> None:
-        """Keep the counts to look at."""
-        self._watched = counts
+        """Keep what tells how far the run is."""
+        self._counts = counts
 
     async def run(self) -> None:
         """Look four times a second."""
-        assert self._watched is not None
-        while self._watched().ok < FIRST_READING:  # noqa: ASYNC110 - it is read now and then, by design
+        while self._counts().ok < FIRST_READING:  # noqa: ASYNC110 - it is read now and then, by design
             await asyncio.sleep(0.25)
         self.early = resident()
 

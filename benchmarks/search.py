@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.servers import server
+from benchmarks.replica import Replica
 
 
 def search(target: str, file: Path, step: str) -> dict[str, float]:
@@ -35,11 +35,11 @@ def main(runs: int, step: str, delay: int, slots: int) -> None:
     click.echo(f"limit {limit:g} calls/s ({slots} slots, {delay} ms a call)")
     off = []
     with (
-        server("--delay", f"{delay}ms", "--slots", str(slots)) as target,
+        Replica("--delay", f"{delay}ms", "--slots", str(slots)) as replica,
         tempfile.TemporaryDirectory() as at,
     ):
         for number in range(1, runs + 1):
-            content = search(target, Path(at, "search.json"), step)
+            content = search(replica.address, Path(at, "search.json"), step)
             off.append(content["rate"] / limit - 1)
             click.echo(
                 f"{number:>3}: {content['rate']:.1f} passed ({off[-1]:+.1%}), {content['failed']:.1f} failed"

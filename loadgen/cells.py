@@ -4,6 +4,7 @@ Log-linear as HdrHistogram is, with 3 bits: eight cells to each power of two fro
 below. A cell's middle is within 6.3 % of every value in it, or within 2.1 us.
 """
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -53,9 +54,9 @@ def percentile(counts: Mapping[int, int], percent: float) -> int | None:
 
 def added(one: Mapping[int, int], other: Mapping[int, int]) -> Cells:
     """Return the counts of both."""
-    made = dict(one)
-    for cell, count in other.items():
-        made[cell] = made.get(cell, 0) + count
+    made = {**one, **other}
+    for cell in one.keys() & other.keys():
+        made[cell] = one[cell] + other[cell]
     return made
 
 
@@ -66,10 +67,19 @@ def encode(counts: Mapping[int, int]) -> str:
 
 def decode(text: str) -> Cells:
     """Return the counts that `encode` gave as `text`; raises ValueError where it is none."""
-    made: Cells = {}
-    for pair in text.split():
-        cell, _, count = pair.partition(":")
-        if not 0 <= int(cell) < CELLS or int(count) <= 0 or int(cell) in made:
-            raise ValueError(f"{pair} is no count of a cell")
-        made[int(cell)] = int(count)
+    if not text:
+        return {}
+    # the JSON parser is several times faster than splitting here, and a file has thousands of counts
+    pairs = json.loads(f"[{text.replace(':', ',').replace(' ', ',')}]")
+    numbers, counts = pairs[::2], pairs[1::2]
+    made: Cells = dict(zip(numbers, counts, strict=True))
+    if (
+        {*map(type, pairs)} != {int}
+        or len(made) != len(numbers)
+        or (text.count(":"), text.count(" ")) != (len(numbers), len(numbers) - 1)
+        or min(numbers) < 0
+        or max(numbers) >= CELLS
+        or min(counts) <= 0
+    ):
+        raise ValueError(f"{text[:50]} is no counts of cells")
     return made

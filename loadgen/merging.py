@@ -199,7 +199,7 @@ def _timeline(one: Timeline, other: Timeline) -> Timeline:
         for number, counts in enumerate(timeline.latency, timeline.start // timeline.interval):
             if counts:
                 row = number * timeline.interval // interval - first
-                latency[row] = added(latency[row], counts)
+                latency[row] = added(latency[row], counts) if latency[row] else counts
 
     return Timeline(
         interval=interval,

@@ -40,12 +40,13 @@ class Calls:
     Written to by the event loop only.
     """
 
-    __slots__ = ("buckets", "handled", "nanoseconds", "started")
+    __slots__ = ("buckets", "handled", "nanoseconds", "started", "worked")
 
     def __init__(self) -> None:
         self.started = 0
         self.handled = dict.fromkeys(CODES, 0)
         self.nanoseconds = 0
+        self.worked = 0
         self.buckets = [0] * (len(BUCKETS) + 1)
 
     @property
@@ -107,6 +108,11 @@ class Metrics(Collector):
         yield seconds
         yield GaugeMetricFamily(
             "server_calls_in_flight", "Gets that were not answered yet.", self.calls.in_flight
+        )
+        yield CounterMetricFamily(
+            "server_work_seconds",
+            "Time that Gets were worked on, without their wait for a slot: its rate is the slots in use.",
+            self.calls.worked / SECOND,
         )
         held = self.memory.held if self.memory else 0
         yield GaugeMetricFamily("server_memory_held_bytes", "Memory held for Gets.", held)

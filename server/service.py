@@ -22,8 +22,10 @@ Context: TypeAlias = grpc.aio.ServicerContext[Req, Res]
 class Work:
     """What one Get makes a replica do before it is answered."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, calls: Calls) -> None:
         self._began = monotonic_ns()
+        self._calls = calls
+        self._freed = 0
         self._delay = faults.delay / SECOND
         self._stall = faults.stall
         self._slots: AbstractAsyncContextManager[None] = (
@@ -32,11 +34,17 @@ class Work:
 
     async def do(self) -> None:
         """Take a slot and the time it takes; a stall stops all who hold or want one."""
+        came = monotonic_ns()
         async with self._slots:
-            await self._outlast_stall()
-            if self._delay:
-                await asyncio.sleep(self._delay)
+            began = max(came, self._freed)  # handing a slot over takes time, in which nobody else has it
+            try:
                 await self._outlast_stall()
+                if self._delay:
+                    await asyncio.sleep(self._delay)
+                    await self._outlast_stall()
+            finally:
+                self._freed = monotonic_ns()
+                self._calls.worked += self._freed - began
 
     async def _outlast_stall(self) -> None:
         if self._stall is None:
@@ -54,7 +62,7 @@ class Service:
         self._calls = calls
         self._memory = memory
         self._errors = faults.errors
-        self._work = Work(faults) if faults.delay or faults.stall or faults.slots else None
+        self._work = Work(faults, calls) if faults.delay or faults.stall or faults.slots else None
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return what a gRPC server is given."""

@@ -34,6 +34,9 @@ def test_slots_bound_how_many_are_worked_on(start: Starter) -> None:
     calls = replica.answers(6)
     assert time.monotonic() - began >= 0.45
     assert {call.code() for call in calls} == {grpc.StatusCode.OK}
+    # the wait for a slot is no work
+    handling = replica.metric("grpc_server_handling_seconds_sum")
+    assert 0.9 <= replica.metric("server_work_seconds_total") < handling
 
 
 def test_a_cancelled_get_gives_its_slot_back(start: Starter) -> None:

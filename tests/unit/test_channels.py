@@ -148,19 +148,20 @@ class TestKeepalive:
 async def bare() -> AsyncIterator[tuple[str, bytearray]]:
     """A server that says it speaks HTTP/2 and keeps all that it hears."""
     heard = bytearray()
-    ended = asyncio.Event()
+    listening: set[asyncio.Task[None] | None] = set()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        listening.add(asyncio.current_task())
         writer.write(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))  # SETTINGS (RFC 9113, 6.5)
         while piece := await reader.read(4096):
             heard.extend(piece)
         writer.close()
         await writer.wait_closed()
-        ended.set()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+    await asyncio.gather(*filter(None, listening))
 
 
 class TestCompression:
