@@ -167,4 +167,5 @@ class Poll(Static):
             failing = ""
             if found != known:
                 known = found
+                ledger.event("discovery.changed", backends=list(found.addresses or ()))
                 yield found

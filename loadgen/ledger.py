@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from loadgen import calls as columns
+from loadgen.addresses import Addresses
 from loadgen.calls import Calls
 from loadgen.events import Event, Value
 from loadgen.names import Names
@@ -95,6 +96,8 @@ class Ledger:
         self.events: list[Event] = []
         self.events_left_out = 0
         self.backends: Names[str] = Names(BACKENDS)
+        self.addresses = Addresses(UNATTRIBUTED)
+        """Those of backends, by number."""
         self.outcomes: Names[tuple[int, str]] = Names(MESSAGES)
         self._clock = clock
         self._epoch = clock()

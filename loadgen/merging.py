@@ -6,9 +6,11 @@ timelines lie on one grid of wall-clock time and add up cell by cell. What was a
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial, reduce
 from typing import TypeVar
 
+from loadgen.cells import Cells, added
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 from loadgen.result import Backend, Evidence, Outcome, Replica, Result, Timeline, Totals
@@ -127,17 +129,20 @@ def _sum_histogram(one: Histogram, other: Histogram) -> Histogram:
 
 
 def _moved(backend: Backend, later: int) -> Backend:
-    return Backend(
-        backend.calls,
-        backend.ok,
-        backend.failed,
-        None if backend.first_call is None else backend.first_call + later,
-        None if backend.last_call is None else backend.last_call + later,
-        backend.latency,
+    def moved(at: int | None) -> int | None:
+        return None if at is None else at + later
+
+    return replace(
+        backend,
+        first_call=moved(backend.first_call),
+        last_call=moved(backend.last_call),
+        known=moved(backend.known),
+        connected=moved(backend.connected),
     )
 
 
 def _sum_backend(one: Backend, other: Backend) -> Backend:
+    here = one.address is not None and one.address == other.address  # else nothing is known of its place
     return Backend(
         one.calls + other.calls,
         one.ok + other.ok,
@@ -145,6 +150,9 @@ def _sum_backend(one: Backend, other: Backend) -> Backend:
         _least(one.first_call, other.first_call),
         _most(one.last_call, other.last_call),
         None if one.latency is None or other.latency is None else _sum_histogram(one.latency, other.latency),
+        one.address if here else None,
+        _least(one.known, other.known) if here else None,
+        _least(one.connected, other.connected) if here else None,
     )
 
 
@@ -179,17 +187,29 @@ def _timeline(one: Timeline, other: Timeline) -> Timeline:
     def summed(mine: list[int], theirs: list[int]) -> list[int]:
         return [a + b for a, b in zip(mine, theirs, strict=True)]
 
+    def by_name(mine: dict[str, list[int]], theirs: dict[str, list[int]]) -> dict[str, list[int]]:
+        return _union(
+            {name: placed(one, counts) for name, counts in mine.items()},
+            {name: placed(other, counts) for name, counts in theirs.items()},
+            summed,
+        )
+
+    latency: list[Cells] = [{} for _ in range(rows)]
+    for timeline in (one, other):
+        for number, counts in enumerate(timeline.latency, timeline.start // timeline.interval):
+            if counts:
+                row = number * timeline.interval // interval - first
+                latency[row] = added(latency[row], counts) if latency[row] else counts
+
     return Timeline(
         interval=interval,
         start=first * interval,
         sent=summed(placed(one, one.sent), placed(other, other.sent)),
         failed=summed(placed(one, one.failed), placed(other, other.failed)),
         dropped=summed(placed(one, one.dropped), placed(other, other.dropped)),
-        backends=_union(
-            {name: placed(one, counts) for name, counts in one.backends.items()},
-            {name: placed(other, counts) for name, counts in other.backends.items()},
-            summed,
-        ),
+        backends=by_name(one.backends, other.backends),
+        failures=by_name(one.failures, other.failures),
+        latency=latency,
     )
 
 

@@ -1,26 +1,16 @@
-"""What a run leaves behind: the result, and the content of its file.
+"""What a run leaves behind: the result.
 
-The file is JSON, described by `result.schema.json` (`loadgen schema`). `run` writes it and `report` reads
-it; nothing else joins the two. Everything that reports are made of is kept in a form that adds up, so
-results of several shards can be merged; `summary` is derived from it for people and scripts.
+Everything that reports are made of is kept in a form that adds up, so results of several shards can be
+merged.
 """
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
-from typing import Any, Self
-
-import fastjsonschema
+from dataclasses import dataclass, field
+from typing import Any
 
 from loadgen import goal
+from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
-
-FORMAT = "grpc-spread/result"
-VERSION = 1
 
 Json = dict[str, Any]
 
@@ -59,6 +49,12 @@ class Backend:
     first_call: int | None
     last_call: int | None
     latency: Histogram | None
+    address: str | None = None
+    """Where it is; None where that was not told."""
+    known: int | None = None
+    """When discovery told of its address; None where it did not, or the address is not known."""
+    connected: int | None = None
+    """When a connection to its address was made; None where that was not seen."""
 
 
 @dataclass(slots=True)
@@ -100,6 +96,15 @@ class Timeline:
     dropped: list[int]
     backends: dict[str, list[int]]
     """Calls sent to each backend; failed ones that do not say who answered are in none."""
+    failures: dict[str, list[int]] = field(default_factory=dict)
+    """Calls that failed, of those sent to each backend: of backends that have some."""
+    latency: list[Cells] = field(default_factory=list)
+    """done - due of all calls, by `loadgen.cells`."""
+
+    def is_even(self) -> bool:
+        """Return whether all lists have one length."""
+        lists = (self.sent, self.failed, self.dropped, *self.backends.values(), *self.failures.values())
+        return {len(one) for one in lists} == {len(self.latency)}
 
 
 @dataclass(slots=True)
@@ -215,72 +220,8 @@ class Result:
         """Return calls that succeeded per second of the run."""
         return self.totals.ok * 1e9 / self.duration if self.duration else 0.0
 
-    def to_json(self, summary: Json) -> Json:
-        """Return the file's content, with this summary."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "versions": self.versions,
-            "plan": self.plan,
-            "pacing": self.pacing,
-            "shards": [
-                {
-                    "index": shard.index,
-                    "count": shard.count,
-                    "started_ns": shard.started,
-                    "duration_ns": shard.duration,
-                }
-                for shard in self.shards
-            ],
-            "started": datetime.fromtimestamp(self.started / 1e9, UTC).isoformat(),
-            "started_ns": self.started,
-            "duration_ns": self.duration,
-            "partial": self.partial,
-            "totals": _plain(self.totals),
-            "messages": {"out": self.messages_out, "in": self.messages_in},
-            "summary": summary,
-            "backends": {name: _backend_json(one) for name, one in self.backends.items()},
-            "unattributed": _backend_json(self.unattributed),
-            "latency": _histogram_json(self.latency),
-            "service_time": _histogram_json(self.service),
-            "lag": _histogram_json(self.lag),
-            "failed_latency": _histogram_json(self.failed_latency),
-            "outcomes": [_plain(outcome) for outcome in self.outcomes],
-            "timeline": {
-                "interval_ns": self.timeline.interval,
-                "start_ns": self.timeline.start,
-                "sent": self.timeline.sent,
-                "failed": self.timeline.failed,
-                "dropped": self.timeline.dropped,
-                "backends": self.timeline.backends,
-            },
-            "events": [{"at_ns": event.at, "name": event.name, **event.attributes} for event in self.events],
-            "events_left_out": self.events_left_out,
-            "evidence": _plain(self.evidence),
-            **({} if self.replicas is None else {"replicas": [_plain(one) for one in self.replicas]}),
-            **({} if self.warmup is None else {"warmup": _plain(self.warmup)}),
-        }
-
-    @classmethod
-    def from_json(cls, content: object) -> Self:
-        """Return the result in a file's content; raises ValueError saying where it is not one."""
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f'is not a result: it has no "format": "{FORMAT}"')
-        version = content.get("version")
-        if isinstance(version, int) and version > VERSION:
-            raise ValueError(
-                f"has format version {version}, newer than this loadgen's {VERSION}: update loadgen"
-            )
-        try:
-            _validator()(content)
-            result = cls._read(content)
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise ValueError(f"is not a whole result: {error.message}") from None
-        if not result._adds_up():
-            raise ValueError("is damaged: its counts do not add up")
-        return result
-
-    def _adds_up(self) -> bool:
+    def adds_up(self) -> bool:
+        """Return whether its counts are those of calls that have all ended."""
         totals, backends = self.totals, [*self.backends.values(), self.unattributed]
         return (
             totals.add_up
@@ -289,114 +230,3 @@ class Result:
             and totals.ok == sum(one.calls for one in self.outcomes if one.code == "OK")
             and totals.failed == sum(one.calls for one in self.outcomes if one.code != "OK")
         )
-
-    @classmethod
-    def _read(cls, content: Json) -> Self:
-        timeline = content["timeline"]
-        return cls(
-            plan=content["plan"],
-            pacing=content["pacing"],
-            versions=content["versions"],
-            shards=[
-                Part(shard["index"], shard["count"], shard["started_ns"], shard["duration_ns"])
-                for shard in content["shards"]
-            ],
-            started=content["started_ns"],
-            duration=content["duration_ns"],
-            partial=content["partial"],
-            totals=Totals(**content["totals"]),
-            messages_out=content["messages"]["out"],
-            messages_in=content["messages"]["in"],
-            unattributed=_backend_of(content["unattributed"], "unattributed"),
-            backends={
-                name: _backend_of(one, f"backends.{name}") for name, one in content["backends"].items()
-            },
-            latency=_histogram_of(content["latency"], "latency"),
-            service=_histogram_of(content["service_time"], "service_time"),
-            lag=_histogram_of(content["lag"], "lag"),
-            failed_latency=_histogram_of(content["failed_latency"], "failed_latency"),
-            outcomes=[Outcome(**outcome) for outcome in content["outcomes"]],
-            timeline=Timeline(
-                timeline["interval_ns"],
-                timeline["start_ns"],
-                timeline["sent"],
-                timeline["failed"],
-                timeline["dropped"],
-                timeline["backends"],
-            ),
-            events=[
-                Event(
-                    event["at_ns"],
-                    event["name"],
-                    {key: value for key, value in event.items() if key not in {"at_ns", "name"}},
-                )
-                for event in content["events"]
-            ],
-            events_left_out=content["events_left_out"],
-            evidence=Evidence(**content["evidence"]),
-            replicas=[Replica(**one) for one in content["replicas"]] if "replicas" in content else None,
-            warmup=Totals(**content["warmup"]) if "warmup" in content else None,
-        )
-
-
-def _plain(thing: Totals | Outcome | Evidence | Replica) -> Json:
-    return {name: getattr(thing, name) for name in thing.__slots__}
-
-
-def _histogram_json(histogram: Histogram) -> Json:
-    return {
-        "count": histogram.count,
-        "sum_ns": histogram.sum,
-        "min_ns": histogram.min,
-        "max_ns": histogram.max,
-        "hdr": histogram.encode(),
-    }
-
-
-def _histogram_of(content: Json, where: str) -> Histogram:
-    try:
-        histogram = Histogram.decode(
-            content["hdr"],
-            total=content["sum_ns"],
-            low=content["min_ns"],
-            high=content["max_ns"],
-        )
-    except ValueError as error:
-        raise ValueError(f"is damaged: {where}.hdr is no HdrHistogram ({error})") from None
-    if histogram.count != content["count"]:
-        raise ValueError(f"is damaged: {where}.hdr counts {histogram.count} values, not {content['count']}")
-    return histogram
-
-
-def _backend_json(backend: Backend) -> Json:
-    return {
-        "calls": backend.calls,
-        "ok": backend.ok,
-        "failed": backend.failed,
-        "first_call_ns": backend.first_call,
-        "last_call_ns": backend.last_call,
-        "latency": None if backend.latency is None else _histogram_json(backend.latency),
-    }
-
-
-def _backend_of(content: Json, where: str) -> Backend:
-    return Backend(
-        content["calls"],
-        content["ok"],
-        content["failed"],
-        content["first_call_ns"],
-        content["last_call_ns"],
-        None if content["latency"] is None else _histogram_of(content["latency"], f"{where}.latency"),
-    )
-
-
-def schema() -> Json:
-    """Return the JSON Schema (draft 7) of a result file."""
-    content: Json = json.loads(resources.files("loadgen").joinpath("result.schema.json").read_text("utf-8"))
-    return content
-
-
-@cache
-def _validator() -> Callable[[object], object]:
-    compiled: Callable[[object], object] = fastjsonschema.compile(schema(), use_default=False)
-    return compiled

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loadgen import resultjson
 from loadgen.errors import LoadgenError
 from loadgen.result import Result
 
@@ -25,7 +26,7 @@ def content_of(path: Path) -> Any:
 def read(path: Path) -> Result:
     """Return the result in a file; raises LoadgenError naming the file and what is wrong with it."""
     try:
-        return Result.from_json(content_of(path))
+        return resultjson.from_json(content_of(path))
     except ValueError as error:
         raise LoadgenError(f"{path} {error}") from None
 

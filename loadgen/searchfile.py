@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from loadgen import summary
-from loadgen.result import Json, Result
+from loadgen import resultjson, summary
+from loadgen.result import Json
 from loadgen.step import Step, Try
 from loadgen.thresholds import Threshold
 
@@ -59,7 +59,10 @@ class Found:
                     "passed": step.passed,
                     "sure": step.sure,
                     "tries": [
-                        {"growth": one.growth, "result": one.result.to_json(summary.of(one.result))}
+                        {
+                            "growth": one.growth,
+                            "result": resultjson.to_json(one.result, summary.of(one.result)),
+                        }
                         for one in step.tries
                     ],
                 }
@@ -80,7 +83,8 @@ class Found:
             steps = []
             for step in content["steps"]:
                 tries = [
-                    Try.of(Result.from_json(one["result"]), one["growth"], limits) for one in step["tries"]
+                    Try.of(resultjson.from_json(one["result"]), one["growth"], limits)
+                    for one in step["tries"]
                 ]
                 steps.append(Step(step["rate"], limits, tries))
             rest = {key: content[key] for key in ("plan", "precision", "rate", "failed", "client", "partial")}

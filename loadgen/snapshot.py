@@ -7,7 +7,9 @@ from dataclasses import replace
 import grpc
 
 from loadgen import __version__
+from loadgen.addresses import APPEARED, MADE, nearest
 from loadgen.engines import Connections
+from loadgen.events import Event
 from loadgen.ledger import Ledger
 from loadgen.peers import Peer, settled, within
 from loadgen.plan import Plan
@@ -43,6 +45,10 @@ def snapshot(
         cancels = plan.stream_cancel_after is not None
         backends, unattributed = _counted(connections.peers, lost, unattributed, recorder.last_done, cancels)
         _settle(timeline, backends, recorder)
+    for number, name in enumerate(names):
+        if name in backends:
+            address = name if connections.peers is not None else ledger.addresses.of(number)
+            _place(backends[name], address, ledger.events)
     return Result(
         plan=plan.to_json(),
         pacing=str(ledger.pacer),
@@ -101,6 +107,13 @@ def _backend(counts: BackendCounts) -> Backend:
     )
 
 
+def _place(backend: Backend, address: str | None, events: list[Event]) -> None:
+    """Note where a backend is, and when the client learnt of that and got there."""
+    backend.address = address
+    backend.known = nearest(events, APPEARED, address, backend.first_call)
+    backend.connected = nearest(events, MADE, address, backend.first_call)
+
+
 def _counted(
     peers: Mapping[str, Peer], lost: Mapping[str, int], whole: Backend, end: int, cancels: bool
 ) -> tuple[dict[str, Backend], Backend]:
@@ -155,14 +168,19 @@ def _timeline(names: list[str], recorder: Recorder) -> Timeline:
     rows = timeline.rows()
     numbers = range(len(names))
     sent = {number: timeline.series(sent_series(number), rows) for number in numbers}
-    failed = [timeline.series(failed_series(number), rows) for number in numbers]
+    failed = {number: timeline.series(failed_series(number), rows) for number in numbers}
     return Timeline(
         interval=timeline.interval,
         start=timeline.start(),
         sent=[sum(row) for row in zip(*sent.values(), strict=True)],
-        failed=[sum(row) for row in zip(*failed, strict=True)],
+        failed=[sum(row) for row in zip(*failed.values(), strict=True)],
         dropped=timeline.series(DROPPED, rows),
-        backends={
-            names[number]: counts for number, counts in sent.items() if number != UNATTRIBUTED and any(counts)
-        },
+        backends=_named(names, sent),
+        failures=_named(names, failed),
+        latency=timeline.durations(rows),
     )
+
+
+def _named(names: list[str], rows: Mapping[int, list[int]]) -> dict[str, list[int]]:
+    """Return the rows of backends in which something was counted."""
+    return {names[number]: row for number, row in rows.items() if number != UNATTRIBUTED and any(row)}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen import thresholds
+from loadgen import overtime, thresholds
 from loadgen.histogram import Histogram
 from loadgen.result import Result
 from loadgen.spread import Spread
@@ -39,6 +39,7 @@ def of(result: Result, checks: Sequence[Check] | None = None) -> dict[str, Any]:
             "missing": result.missing(),
             "skew_s": result.skew() / 1e9,
         },
+        "over_time": overtime.summary(result),
         "thresholds": [check.to_json() for check in checks],
         "passed": thresholds.passed(checks),
         "verdict": [{"rule": finding.rule, "text": finding.text} for finding in judge(result)],

@@ -1,8 +1,10 @@
-"""Calls per interval and backend over a run of any length, in a fixed number of rows."""
+"""Calls per interval and backend and how long they took, for runs of any length in a fixed number of rows."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from loadgen.cells import CELLS, Cells, cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,40 +20,44 @@ class Timeline:
     timelines of several shards merge cell by cell. When a run outgrows the rows, pairs of rows are
     added up and the interval doubles: it is always 100 ms times a power of two.
 
-    Shape: (series, rows), int64; a series is a backend, or another thing that is counted over time.
+    Shape: (series, rows), int64; a series is a backend, or another thing that is counted over time. Beside
+    them is a series for each cell of durations (`loadgen.cells`), 1.9 MB in all.
     """
 
-    __slots__ = ("_counts", "_origin", "interval")
+    __slots__ = ("_counts", "_durations", "_origin", "interval")
 
     def __init__(self, started: int) -> None:
         """Start at wall-clock time `started`, in ns since the Unix epoch."""
         self.interval = FINEST
         self._origin = started // FINEST  # number, on the grid, of the first row
         self._counts = np.zeros((4, ROWS), np.int64)
+        self._durations = np.zeros((CELLS, ROWS), np.int64)
 
     def add(self, series: "NDArray[np.int64]", at: "NDArray[np.int64]") -> None:
         """Count one for each pair of a series' number and a wall-clock time in ns."""
         if not len(at):
             return
-        while int(at.max()) // self.interval - self._origin >= ROWS:
-            self._coarsen()
+        rows = self._rows(at)
         while int(series.max()) >= len(self._counts):
             self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
-        rows = at // self.interval - self._origin
-        np.add.at(self._counts.reshape(-1), series * ROWS + np.maximum(rows, 0), 1)
+        np.add.at(self._counts.reshape(-1), series * ROWS + rows, 1)
 
-    def _coarsen(self) -> None:
-        if self._origin % 2:  # rows pair up by the grid, not by their place in the array
-            self._counts = np.roll(self._counts, 1, axis=1)
-            last, self._counts[:, 0] = self._counts[:, 0].copy(), 0
-        else:
-            last = np.zeros(len(self._counts), np.int64)
-        pairs = self._counts.reshape(len(self._counts), ROWS // 2, 2).sum(axis=2)
-        self._counts = np.zeros_like(self._counts)
-        self._counts[:, : ROWS // 2] = pairs
-        self._counts[:, ROWS // 2] = last
-        self._origin //= 2
-        self.interval *= 2
+    def took(self, at: "NDArray[np.int64]", durations: "NDArray[np.int64]") -> None:
+        """Count how long (ns) what was sent at these times took."""
+        if len(at):
+            rows = self._rows(at)
+            np.add.at(self._durations.reshape(-1), cells(durations) * ROWS + rows, 1)
+
+    def _rows(self, at: "NDArray[np.int64]") -> "NDArray[np.int64]":
+        """Return the rows of these times, after making rows long enough to reach the last of them."""
+        while int(at.max()) // self.interval - self._origin >= ROWS:
+            odd = bool(self._origin % 2)
+            self._counts = _halved(self._counts, odd=odd)
+            self._durations = _halved(self._durations, odd=odd)
+            self._origin //= 2
+            self.interval *= 2
+        rows: NDArray[np.int64] = np.maximum(at // self.interval - self._origin, 0)
+        return rows
 
     def start(self) -> int:
         """Return the wall-clock time (ns) at which the first row begins."""
@@ -68,3 +74,23 @@ class Timeline:
             return [0] * rows
         counts: list[int] = self._counts[number, :rows].tolist()
         return counts
+
+    def durations(self, rows: int) -> list[Cells]:
+        """Return the counts by duration of each of the first `rows`."""
+        made: list[Cells] = [{} for _ in range(rows)]
+        found = np.nonzero(self._durations[:, :rows])
+        for cell, row, count in zip(*(one.tolist() for one in (*found, self._durations[found])), strict=True):
+            made[row][cell] = count
+        return made
+
+
+def _halved(counts: "NDArray[np.int64]", *, odd: bool) -> "NDArray[np.int64]":
+    """Add up pairs of rows; `odd`: the first row is the second of its pair on the grid."""
+    made = np.zeros_like(counts)
+    if odd:
+        made[:, 0] = counts[:, 0]
+        made[:, 1 : ROWS // 2] = counts[:, 1:-1].reshape(len(counts), -1, 2).sum(axis=2)
+        made[:, ROWS // 2] = counts[:, -1]
+    else:
+        made[:, : ROWS // 2] = counts.reshape(len(counts), -1, 2).sum(axis=2)
+    return made

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+from loadgen import resultjson
 from loadgen.result import Result
 
 SECOND = 1_000_000_000
@@ -15,7 +16,7 @@ def run(address: str, *options: str) -> Result:
     command = [sys.executable, "-m", "loadgen", "run", address, "-q", "-o", "-", *options]
     variables = {k: v for k, v in os.environ.items() if not k.startswith("LOADGEN_")}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=variables)
-    return Result.from_json(json.loads(done.stdout))
+    return resultjson.from_json(json.loads(done.stdout))
 
 
 def capacity(address: str, concurrency: int, calls: int) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy.document import HOLDS, OPEN, Figure, table, within
-from loadgen import merging, resultfile, summary
+from loadgen import merging, resultfile, resultjson, summary
 from loadgen.calls import Calls
 from loadgen.engines import Connections
 from loadgen.histogram import Histogram
@@ -119,6 +119,8 @@ def times(result: Result, factor: int) -> Result:
             cells(timeline.failed),
             cells(timeline.dropped),
             {name: cells(counts) for name, counts in timeline.backends.items()},
+            {name: cells(counts) for name, counts in timeline.failures.items()},
+            [{cell: count * factor for cell, count in row.items()} for row in timeline.latency],
         ),
     )
 
@@ -162,7 +164,7 @@ def measure(*, short: bool) -> str:
         paths = [Path(folder, f"{index}.json") for index in range(number)]
         for index, path in enumerate(paths):
             many = times(shard(index, number, each), EACH)
-            resultfile.ResultFile(path).write(many.to_json(summary.of(many)))
+            resultfile.ResultFile(path).write(resultjson.to_json(many, summary.of(many)))
         truth = times(whole(number, each), EACH)
         calls = truth.totals.sent
         merged = merging.merge(map(resultfile.read, paths))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loadgen import logged, merging, peers, summary, thresholds
+from loadgen import logged, merging, peers, resultjson, summary, thresholds
 from loadgen.attribution import PEER
 from loadgen.errors import CrossedError, LoadgenError
 from loadgen.report import search, text
@@ -73,7 +73,7 @@ def collect(
             ]
         checks = thresholds.judge(result)
         if file is not None:
-            file.write(result.to_json(summary.of(result, checks)))
+            file.write(resultjson.to_json(result, summary.of(result, checks)))
     finally:
         if file is not None:
             file.discard()
@@ -106,7 +106,7 @@ def _read(pods: "Iterable[ShardPod]", job: str, count: int) -> tuple[list[Result
             wrong[pod.index] = f"{name} has not finished: collect when the Job is over"
             continue
         try:
-            results[pod.index] = Result.from_json(logged.find(pod.log))
+            results[pod.index] = resultjson.from_json(logged.find(pod.log))
         except ValueError as error:
             wrong[pod.index] = (
                 f"{name} {error}; it exited with {pod.exit_code} and said last: {pod.last_words}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from loadgen import merging, resultfile, summary, thresholds
+from loadgen import merging, resultfile, resultjson, summary, thresholds
 from loadgen.errors import CrossedError, LoadgenError
 from loadgen.report import text
 from loadgen.result import Result
@@ -34,7 +34,7 @@ def merge(results: tuple[Path, ...], output: Path | None) -> None:
             )
         checks = thresholds.judge(merged)
         if file is not None:
-            file.write(merged.to_json(summary.of(merged, checks)))
+            file.write(resultjson.to_json(merged, summary.of(merged, checks)))
     finally:
         if file is not None:
             file.discard()

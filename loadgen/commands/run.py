@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from loadgen import launch, load, logged, planfile, summary, termination, thresholds
+from loadgen import launch, load, logged, planfile, resultjson, summary, termination, thresholds
 from loadgen.commands.calling import called
 from loadgen.commands.securing import secured
 from loadgen.errors import CrossedError, LoadgenError
@@ -259,7 +259,7 @@ def run(
     try:
         result, wrong = todo()
         checks = thresholds.judge(result)
-        content = result.to_json(summary.of(result, checks))
+        content = resultjson.to_json(result, summary.of(result, checks))
         if file is not None:
             file.write(content)
     finally:

@@ -4,10 +4,10 @@ import json
 
 import click
 
-from loadgen import result
+from loadgen import resultjson
 
 
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of a result file."""
-    click.echo(json.dumps(result.schema(), indent=2))
+    click.echo(json.dumps(resultjson.schema(), indent=2))

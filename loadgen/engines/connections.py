@@ -121,7 +121,9 @@ class ConnectionLog:
         number, address = subchannel.number, subchannel.address
         if self._given is None and self._knows_all:
             if number not in self._told and address not in self._seen:
-                self._ledger.event(appearing, address=address)
+                # what was read now may have happened a while ago: gRPC connects as soon as it knows
+                at = subchannel.changes[0].at - self._ledger.recorder.started if subchannel.changes else None
+                self._ledger.event(appearing, at, address=address)
             self._seen.add(address)
         self._addresses[number] = address
         self._attempts[number] = subchannel.started

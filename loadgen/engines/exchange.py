@@ -57,7 +57,7 @@ class Exchange:
             self.sent += 1
 
     def _ended(self, call: Any) -> None:
-        self._status = _at_once(call.code()), _at_once(call.details()) or ""
+        self._status = at_once(call.code()), at_once(call.details()) or ""
 
     async def _find_status(self, call: Any) -> None:
         """Find the status that the server gave.
@@ -101,7 +101,7 @@ class Exchange:
         return last
 
 
-def _at_once(ready: Coroutine[Any, Any, Any]) -> Any:
+def at_once(ready: Coroutine[Any, Any, Any]) -> Any:
     """Return what a coroutine gives that has nothing to wait for."""
     try:
         ready.send(None)

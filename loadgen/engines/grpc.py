@@ -12,7 +12,7 @@ from loadgen.discovery import Backends
 from loadgen.engines import Connections, Connectivity, failure
 from loadgen.engines.channels import Connection, Generation, Options
 from loadgen.engines.connections import ConnectionLog
-from loadgen.engines.exchange import AS_GIVEN, Exchange, Streaming
+from loadgen.engines.exchange import AS_GIVEN, Exchange, Streaming, at_once
 from loadgen.ledger import Ledger
 from loadgen.recorder import OK, UNATTRIBUTED
 from loadgen.target import Metadata, Request, Target
@@ -62,7 +62,7 @@ class GrpcEngine:
 
     async def update(self, backends: Backends) -> None:
         """Make channels for these backends; while a run goes on, swap once they have connected."""
-        old = self._current
+        old, heard = self._current, self._ledger.now()
         new = Generation(backends, self._target.method, self._options)
         new.channelz = self._log.opened()
         if self._running:
@@ -71,20 +71,20 @@ class GrpcEngine:
             except asyncio.CancelledError:  # the load ended meanwhile
                 self._retire(new)
                 raise
-        self._note_backends(backends)
+        self._note_backends(backends, heard)
         self._current = new
         if old is not None:
             self._retire(old)
             if self._running:
                 self._ledger.event("channel.swapped", backends=list(backends.addresses or ()))
 
-    def _note_backends(self, backends: Backends) -> None:
+    def _note_backends(self, backends: Backends, at: int) -> None:
         known = self._current.backends.addresses if self._current else None
         appearing = "backend.known" if self._current is None else "backend.added"
         for address in sorted({*(backends.addresses or ())} - {*(known or ())}):
-            self._ledger.event(appearing, address=address)
+            self._ledger.event(appearing, at, address=address)
         for address in sorted({*(known or ())} - {*(backends.addresses or ())}):
-            self._ledger.event("backend.removed", address=address)
+            self._ledger.event("backend.removed", at, address=address)
         self._log.given(backends.addresses)
 
     async def _warm(self, generation: Generation) -> None:
@@ -271,7 +271,7 @@ class GrpcEngine:
             found: tuple[Any, ...] = ()
             if self._attribution.needs_metadata:
                 found = (*await call.initial_metadata(), *await call.trailing_metadata())
-            backend = ledger.backend(self._attribution.name(reply, found))
+            backend = self._answered(call, reply, found)
         except grpc.aio.AioRpcError as error:
             done, answers = ledger.now(), 0
             code, text = (error.code(), error.details() or "") if exchange is None else exchange.status(error)
@@ -300,6 +300,13 @@ class GrpcEngine:
                 closing = asyncio.get_running_loop().create_task(connection.retire())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+
+    def _answered(self, call: Any, reply: bytes | None, metadata: Metadata) -> int:
+        """Return the number of the backend that answered, and learn its address from its first calls."""
+        backend = self._ledger.backend(self._attribution.name(reply, metadata))
+        if backend not in self._ledger.addresses.settled:
+            self._ledger.addresses.learn(backend, at_once(call.trailing_metadata()) or ())
+        return backend
 
     def _request(self, number: int) -> tuple[Request, Metadata]:
         payload, metadata = self._target.request(number)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from loadgen.report.text import duration
+from loadgen.report.units import duration
 from loadgen.result import Result
 from loadgen.spread import Spread
 from loadgen.summary import PERCENTILES

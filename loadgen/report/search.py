@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
-from loadgen.report.text import WIDTH, crossed, duration
+from loadgen.report.text import WIDTH, crossed
+from loadgen.report.units import duration
 from loadgen.searchfile import Found
 from loadgen.step import GROWTH, Step
 

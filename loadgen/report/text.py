@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from loadgen import thresholds
 from loadgen.attribution import PEER
+from loadgen.report import overtime
+from loadgen.report.units import duration
 from loadgen.result import Backend, Result
 from loadgen.spread import Spread
 from loadgen.summary import PERCENTILES
@@ -26,6 +28,9 @@ def render(result: Result, checks: Sequence[Check] | None = None) -> str:
         _backends(result),
         _replicas(result),
         _balance(result),
+        overtime.chart(result),
+        overtime.delays(result),
+        overtime.events(result),
         _histogram(result),
         _percentiles(result),
         _codes(result),
@@ -34,15 +39,6 @@ def render(result: Result, checks: Sequence[Check] | None = None) -> str:
         _verdict(result),
     )
     return "\n\n".join("\n".join(lines) for lines in (list(part) for part in parts) if lines)
-
-
-def duration(nanoseconds: float) -> str:
-    """Return a duration with the unit that suits it: 412 us, 1.24 ms, 20.5 s."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if nanoseconds >= 0.9995 * size:
-            value = nanoseconds / size
-            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
-    return f"{nanoseconds:.0f} ns"
 
 
 def _bar(share: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadgen import logged, merging
+from loadgen import logged, merging, resultjson
 from loadgen.result import Result
 from tests.e2e.kube import CHART, COLLECT, CommandError, Release, call
 
@@ -24,7 +24,7 @@ def shards(release: Release, job: str) -> dict[int, dict[str, Any]]:
 
 def own_result(release: Release, pod: dict[str, Any]) -> Result:
     log = release.kubectl("logs", "--tail=-1", pod["metadata"]["name"])
-    return Result.from_json(logged.find(log.splitlines()))
+    return resultjson.from_json(logged.find(log.splitlines()))
 
 
 def exit_code(pod: dict[str, Any]) -> int:
@@ -41,7 +41,7 @@ def test_four_start_together_and_their_merged_result_is_their_sum(release: Relea
     parts = [own_result(release, pod) for _, pod in sorted(shards(release, job).items())]
     assert [part.totals.sent for part in parts] == [500] * 4
     assert merged["totals"] == {"due": 2000, "sent": 2000, "ok": 2000, "failed": 0, "dropped": 0}
-    whole = Result.from_json(merged)
+    whole = resultjson.from_json(merged)
     whole.replicas = None
     assert whole == merging.merge(parts)
     assert sum(one["calls"] for one in merged["replicas"]) == 2000

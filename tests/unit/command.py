@@ -12,7 +12,9 @@ from typing import Any, Self
 
 import jsonschema
 
-from loadgen.result import Result, schema
+from loadgen import resultjson
+from loadgen.cells import decode
+from loadgen.resultjson import schema
 
 PATIENCE = 60.0
 """Seconds after which a test gives up: far longer than anything here takes."""
@@ -131,11 +133,20 @@ def checked(text: str) -> dict[str, Any]:
     for what in ("sent", "failed", "dropped"):
         assert sum(timeline[what]) == totals[what]
         assert len(timeline[what]) == len(timeline["sent"])
+    assert [sum(decode(row).values()) for row in timeline["latency"]] == timeline["sent"]
+    assert {name: sum(counts) for name, counts in timeline["failures"].items()} == {
+        name: one["failed"]
+        for name, one in content["backends"].items()
+        if one["failed"] and content["plan"].get("backend_from") != "peer"
+    }
+    assert [time is None for time in content["summary"]["over_time"]["p99_s"]] == [
+        not sent for sent in timeline["sent"]
+    ]
     assert {name: sum(counts) for name, counts in timeline["backends"].items()} == {
         name: one["calls"] for name, one in content["backends"].items()
     }
     assert [event["at_ns"] for event in content["events"]] == sorted(e["at_ns"] for e in content["events"])
-    Result.from_json(content)
+    resultjson.from_json(content)
     return content
 
 

@@ -92,6 +92,7 @@ def result(  # a test names what matters to it
             [failed],
             [dropped],
             {name: [count] for name, count in calls.items()},
+            latency=[{99: sent} if sent else {}],
         ),
         events=list(events),
         events_left_out=0,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy import beside, document, forms, merging
 from benchmarks.accuracy.document import HOLDS, OPEN, Figure
-from loadgen import resultfile
+from loadgen import resultfile, resultjson
 from loadgen.histogram import Histogram
 from loadgen.merging import merge
 from loadgen.summary import of as summary_of
@@ -203,7 +203,7 @@ def test_many_files_merge_into_what_one_recorder_has(tmp_path: Any) -> None:
     paths = [tmp_path / f"{index}.json" for index in range(number)]
     for index, path in enumerate(paths):
         part = merging.times(merging.shard(index, number, each), factor)
-        resultfile.ResultFile(path).write(part.to_json(summary_of(part)))
+        resultfile.ResultFile(path).write(resultjson.to_json(part, summary_of(part)))
     truth = merging.times(merging.whole(number, each), factor)
     merged = merge(map(resultfile.read, paths))
     assert merged.totals.sent == number * each * factor

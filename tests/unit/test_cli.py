@@ -11,11 +11,12 @@ import grpc
 import jsonschema
 import pytest
 
-from loadgen import summary
+from loadgen import resultjson, summary
 from loadgen.cli import main
 from loadgen.report import text
-from loadgen.result import Part, Result, schema
+from loadgen.result import Part, Result
 from loadgen.resultfile import ResultFile
+from loadgen.resultjson import schema
 from tests.server.replica import Replica
 from tests.unit.command import Ended, checked, environment, loadgen, run
 from tests.unit.results import MS, SECOND, STARTED, result
@@ -449,7 +450,7 @@ class TestOutput:
 def write(path: Path, calls: dict[str, int]) -> str:
     """Write a result and return its report."""
     one = result(calls)
-    ResultFile(path).write(one.to_json(summary.of(one)))
+    ResultFile(path).write(resultjson.to_json(one, summary.of(one)))
     return text.render(one)
 
 
@@ -486,7 +487,7 @@ class TestReport:
     def test_the_runs_own_thresholds_are_shown(self, tmp_path: Path, command: Command) -> None:
         path = tmp_path / "r.json"
         one = result({"a": 3}, plan={"threshold": ["max<1us", "each.max<1us"]})
-        ResultFile(path).write(one.to_json(summary.of(one)))
+        ResultFile(path).write(resultjson.to_json(one, summary.of(one)))
         ended = command("report", str(path))
         assert (ended.code, ended.err) == (0, "")  # nobody asked to judge
         assert "max<1us         1.00 us    2.00 ms  CROSSED\n" in ended.out
@@ -528,7 +529,7 @@ class TestMerge:
     def write(self, folder: Path, *parts: Result) -> list[str]:
         paths = [folder / f"{number}.json" for number in range(len(parts))]
         for path, one in zip(paths, parts, strict=True):
-            ResultFile(path).write(one.to_json(summary.of(one)))
+            ResultFile(path).write(resultjson.to_json(one, summary.of(one)))
         return [str(path) for path in paths]
 
     def test_shards_are_one_result(self, tmp_path: Path, command: Command) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from loadgen import logged, summary
+from loadgen import logged, resultjson, summary
 from loadgen.result import Part, Result
 from tests.unit.command import Ended, checked, loadgen
 from tests.unit.results import SECOND, STARTED, evidence, result
@@ -110,7 +110,7 @@ def shard(
         shards=[Part(index, count, STARTED, 10 * SECOND)],
         **more,
     )
-    lines = logged.lines(json.loads(json.dumps(one.to_json(summary.of(one)))))
+    lines = logged.lines(json.loads(json.dumps(resultjson.to_json(one, summary.of(one)))))
     return Pod(f"load-{index}", ["Summary", *lines], index, exit_code)
 
 

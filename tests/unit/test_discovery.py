@@ -132,7 +132,9 @@ async def test_a_failed_look_up_changes_nothing_and_is_noted_once(dns: DnsServer
     dns.zone.set(NAME, ["10.0.0.2"])
     async with asyncio.timeout(PATIENCE):
         assert (await waiting).addresses == ("10.0.0.2:9090",)
-    assert [event.name for event in notes.events] == ["discovery.failed", "discovery.recovered"]
+    names = [event.name for event in notes.events]
+    assert names == ["discovery.failed", "discovery.recovered", "discovery.changed"]
+    assert notes.events[2].attributes["backends"] == ["10.0.0.2:9090"]
     assert NAME in str(notes.events[0].attributes["reason"])
     await changes.aclose()  # type: ignore[attr-defined]
 

@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadgen import overtime, resultjson
+from loadgen.addresses import KEY
 from loadgen.calls import Calls
 from loadgen.engines import Connections
 from loadgen.ledger import Ledger
@@ -23,6 +25,7 @@ from tests.unit.results import SECOND, STARTED, evidence, result
 
 HOUR = 3600 * SECOND
 BACKENDS = ("", "a", "b", "c")
+NAMES = ["x", "backend.known", "backend.removed", "connection.made"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Made:
     events: Sequence[tuple[int, str]]
     warmup: Sequence[Call] = ()
     """Calls that fell due before the start."""
+    told: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The addresses that calls of each backend told."""
 
 
 calls = st.builds(
@@ -72,8 +77,9 @@ shards = st.builds(
     calls=st.lists(calls, max_size=20),
     dropped=st.integers(0, 3),
     dropped_at=st.integers(0, HOUR),
-    events=st.lists(st.tuples(st.integers(-SECOND, HOUR), st.sampled_from(["x", "y"])), max_size=3),
+    events=st.lists(st.tuples(st.integers(-SECOND, HOUR), st.sampled_from(NAMES)), max_size=5),
     warmup=st.lists(warm, max_size=5),
+    told=st.dictionaries(st.sampled_from(BACKENDS[1:]), st.lists(st.sampled_from(["A", "B"]), max_size=2)),
 )
 
 
@@ -116,7 +122,10 @@ def run(made: Made, shard: Shard, peers: Mapping[str, Peer] | None = None) -> Re
         rows.add(call.due, sent, sent + call.service, ledger.backend(call.backend), outcome)
     ledger.finish(rows)
     for at, name in made.events:
-        ledger.event(name, at)
+        ledger.event(name, at, address="A")
+    for name, addresses in made.told.items():
+        for address in addresses:
+            ledger.addresses.learn(ledger.backend(name), [(KEY, address)])
     recorder.last_done = max([recorder.last_done, *(c.due + c.lag + c.service for c in made.calls)])
     plan = Plan(target="server:9090", warmup=10 * SECOND)
     seen = Connections(["a"], ["a"], 2, 1, peers)
@@ -134,7 +143,7 @@ def alone(parts: Sequence[Made]) -> Result:
 @settings(max_examples=40)
 @given(st.lists(shards, min_size=2, max_size=5))
 def test_the_merged_result_is_that_of_one_recorder_that_saw_all_calls(parts: list[Made]) -> None:
-    parts = [replace(part, dropped=0) for part in parts]
+    parts = [replace(part, dropped=0, told={}) for part in parts]
     merged = merge(run(part, Shard(number, len(parts))) for number, part in enumerate(parts))
     truth = alone(parts)
     for name in (
@@ -142,6 +151,8 @@ def test_the_merged_result_is_that_of_one_recorder_that_saw_all_calls(parts: lis
         "latency", "service", "lag", "failed_latency", "outcomes", "timeline",
     ):  # fmt: skip
         assert getattr(merged, name) == getattr(truth, name), name
+    for percent in (50, 99):
+        assert overtime.percentiles(merged, percent) == overtime.percentiles(truth, percent)
     assert merged.warmup is not None
     assert truth.warmup is not None
     drops = len(parts) - 1  # every shard drops one in its warm-up
@@ -159,8 +170,15 @@ def test_order_and_grouping_do_not_matter(parts: list[Made], random) -> None:
     random.shuffle(results)
     cut = random.randint(1, len(results) - 1)
     assert merge([merge(results[:cut]), merge(results[cut:])]) == whole
+    for name, backend in whole.backends.items():
+        mine = [(one.backends[name], one.started - whole.started) for one in results if name in one.backends]
+        assert {one.address for one, _ in mine} == {backend.address} or backend.address is None
+        for time in ("first_call", "known", "connected"):
+            seen = [getattr(one, time) + later for one, later in mine if getattr(one, time) is not None]
+            told = time == "first_call" or backend.address is not None
+            assert getattr(backend, time) == (min(seen, default=None) if told else None)
     assert sum(whole.timeline.dropped) == whole.totals.dropped == sum(part.dropped for part in parts)
-    assert Result.from_json(whole.to_json({})) == whole
+    assert resultjson.from_json(resultjson.to_json(whole, {})) == whole
 
 
 peers = st.dictionaries(
@@ -192,7 +210,7 @@ def test_calls_counted_by_address_add_up_whatever_connections_say(
     }
     random.shuffle(results)
     assert merge([merge(results[:1]), merge(results[1:])]) == whole
-    assert Result.from_json(whole.to_json({})) == whole
+    assert resultjson.from_json(resultjson.to_json(whole, {})) == whole
 
 
 @given(st.integers(0, 10**9), st.integers(1, 1000))

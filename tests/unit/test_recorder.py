@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.calls import COLUMNS, Calls
+from loadgen.cells import cells
 from loadgen.histogram import Histogram
 from loadgen.recorder import BUFFERED, DROPPED, OK, Recorder, failed_series, sent_series
 
@@ -63,6 +64,13 @@ def test_what_is_kept_is_what_a_list_of_all_calls_says(
     assert recorder.messages_in == sum(row[6] for row in calls)
     assert recorder.last_done == max((row[2] for row in calls), default=0)
     assert [recorder.outcome(n) for n in range(6)] == [[row[4] for row in calls].count(n) for n in range(6)]
+    durations: dict[int, Counter[int]] = {}
+    first = recorder.timeline.start() // recorder.timeline.interval
+    for due, sent, done, *_ in calls:
+        row = durations.setdefault((STARTED + sent) // recorder.timeline.interval - first, Counter())
+        row[int(cells(np.array([done - due]))[0])] += 1
+    found = recorder.timeline.durations(recorder.timeline.rows())
+    assert {row: counts for row, counts in enumerate(found) if counts} == durations
     for number in range(8):
         mine = [row for row in calls if row[3] == number]
         backend = recorder.backend(number)
@@ -100,6 +108,7 @@ def test_what_fell_due_in_a_warm_up_leaves_no_trace(todo: list[list[tuple[int, .
         assert mixed.outcome(number) == alone.outcome(number)
     rows = alone.timeline.rows()
     assert mixed.timeline.rows() == rows
+    assert mixed.timeline.durations(rows) == alone.timeline.durations(rows)
     for series in range(14):
         assert mixed.timeline.series(series, rows) == alone.timeline.series(series, rows)
 

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen import summary
+from loadgen import resultjson, summary
 from loadgen.errors import LoadgenError
 from loadgen.events import Event
 from loadgen.report import text
-from loadgen.result import VERSION, Result, Totals, schema
+from loadgen.result import Result, Totals
 from loadgen.resultfile import ResultFile, read
+from loadgen.resultjson import VERSION, schema
 from tests.unit.results import evidence, histogram, result
 
 WHOLE = result(
@@ -48,7 +49,7 @@ NOTHING_KNOWN = result(
 
 
 def content_of(result: Result) -> dict[str, Any]:
-    return json.loads(json.dumps(result.to_json(summary.of(result))))
+    return json.loads(json.dumps(resultjson.to_json(result, summary.of(result))))
 
 
 def check_schema(content: object) -> None:
@@ -59,13 +60,13 @@ def check_schema(content: object) -> None:
 @pytest.mark.parametrize("result", [WHOLE, NOTHING_KNOWN], ids=["whole", "nothing known"])
 def test_what_is_written_is_read_again(result: Result, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    content = result.to_json(summary.of(result))
+    content = resultjson.to_json(result, summary.of(result))
     check_schema(json.loads(json.dumps(content)))
     ResultFile(path).write(content)
     again = read(path)
     assert again == result
     assert text.render(again) == text.render(result)
-    assert again.to_json(summary.of(again)) == content
+    assert resultjson.to_json(again, summary.of(again)) == content
 
 
 @given(
@@ -78,7 +79,7 @@ def test_any_result_survives_its_file(
     calls: dict[str, int], failed: int, lags: list[int], message: str
 ) -> None:
     made = result(calls, failed=failed, lag=histogram(*lags), message=message)
-    assert Result.from_json(content_of(made)) == made
+    assert resultjson.from_json(content_of(made)) == made
 
 
 def test_a_result_that_is_not_there(tmp_path: Path) -> None:
@@ -120,6 +121,8 @@ BAD = {
     "a warm-up that does not add up": (spoil(warmup__ok=5), "is damaged: its counts do not add up"),
     "an outcome lost": (spoil(outcomes=[]), "is damaged: its counts do not add up"),
     "a plan without target": (spoil(plan={}), "is not a whole result: data.plan must contain"),
+    "rows that differ in number": (spoil(timeline__failed=[]), "is damaged: the lists of its timeline"),
+    "cells that are none": (spoil(timeline__latency=["9999:1"]), "is damaged: timeline.latency is no counts"),
     "wrong count": (spoil(latency__count=99), r"is damaged: latency.hdr counts 5 values, not 99"),
 }
 
@@ -147,7 +150,20 @@ def test_keys_of_a_later_version_are_left_alone() -> None:
     content = content_of(WHOLE)
     content["workers"] = 3
     content["timeline"]["more"] = []
-    assert Result.from_json(content) == WHOLE
+    assert resultjson.from_json(content) == WHOLE
+
+
+def test_a_file_without_what_came_later_is_read() -> None:
+    content = content_of(WHOLE)
+    for key in ("failures", "latency"):
+        del content["timeline"][key]
+    for backend in content["backends"].values():
+        for key in ("address", "known_ns", "connected_ns"):
+            del backend[key]
+    older = resultjson.from_json(content)
+    assert older.timeline.latency == [{}]
+    assert {backend.address for backend in older.backends.values()} == {None}
+    assert text.render(older)
 
 
 def places(content: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -182,7 +198,7 @@ def test_a_damaged_file_is_refused_or_can_be_reported(damages: list[tuple[tuple[
         except (KeyError, IndexError, TypeError):
             return  # another damage has taken this place away
     try:
-        read_again = Result.from_json(content)
+        read_again = resultjson.from_json(content)
     except ValueError:
         return
     text.render(read_again)

@@ -4,11 +4,14 @@ import asyncio
 import ssl
 from pathlib import Path
 
+from lab.cluster import LocalCluster
 from lab.dns import DnsServer
 from lab.zone import Zone
+from loadgen import resultjson
+from loadgen.report import overtime
 from tests.certificates import Authority, Secret
 from tests.server.replica import Replica
-from tests.unit.command import Load
+from tests.unit.command import Load, events
 
 NAME = "service.cluster.local"
 
@@ -52,3 +55,48 @@ async def test_a_server_s_certificate_changes_and_no_call_fails(tmp_path: Path) 
         assert shown.strip() == second.certificate.read_text().strip()
         assert replica.line()["event"] == "certificate renewed"
     assert (content["totals"]["ok"], content["totals"]["failed"]) == (100, 0)
+
+
+async def test_a_report_says_when_the_client_learnt_of_each_replica_reached_it_and_left_it() -> None:
+    """A cluster is scaled during a run."""
+    poll = 0.25
+    options = ("--rps", "100", "-z", "6s", "--lb-policy", "round_robin", "--expect-backends", "2")
+    async with LocalCluster(2) as cluster:
+        found = ("--discovery", "poll", "--poll-interval", f"{poll}s")
+        with Load(cluster.target(headless=True), *options, *found) as load:
+            await asyncio.to_thread(load.say)
+            await asyncio.sleep(0.5)
+            await cluster.scale(1)
+            await asyncio.sleep(0.5)
+            await cluster.scale(2)
+            content = await asyncio.to_thread(load.result)
+        replicas = await cluster.replicas()
+    assert content["totals"]["failed"] == 0
+    started, backends = content["started_ns"], content["backends"]
+    stayed, left, came = (backends[replica.id] for replica in replicas)
+    assert [one["address"] for one in (stayed, left, came)] == [f"{r.address}:{r.port}" for r in replicas]
+    for one in (stayed, left):
+        assert one["known_ns"] <= one["connected_ns"] + 2_000_000  # gRPC's own clock is 1 ms exact
+        assert one["connected_ns"] < one["first_call_ns"]
+        assert one["known_ns"] < 0
+    ready = replicas[2].ready_at
+    assert ready is not None
+    patience = int((poll + 2) * 1e9)
+    assert ready - started <= came["known_ns"] <= ready - started + patience
+    assert came["known_ns"] - 2_000_000 <= came["connected_ns"] < came["first_call_ns"]
+    assert came["first_call_ns"] <= ready - started + patience
+    (removed,) = events(content, "backend.removed")
+    assert removed["address"] == left["address"]
+    known = content["summary"]["over_time"]["backends_known"]
+    assert (known[0], min(known), known[-1]) == (2, 1, 2)
+    _, _, *rows = overtime.delays(resultjson.from_json(content))
+    table = {name: cells for name, *cells in map(str.split, rows)}
+    assert list(table)[2] == replicas[2].id, "in order of first call"
+    for replica in replicas:
+        one = backends[replica.id]
+        times = [one[f"{name}_ns"] for name in ("known", "connected", "first_call", "last_call")]
+        assert table[replica.id][:4] == [f"{time / 1e9:+.2f}" for time in times]
+    at, after = table[replicas[1].id][4:]
+    assert at == f"{removed['at_ns'] / 1e9:+.2f}"
+    assert not int(after) or left["last_call_ns"] > removed["at_ns"]
+    assert table[replicas[0].id][4:] == ["-", "-"]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen import logged
-from loadgen.result import Result
+from loadgen import logged, resultjson
 from loadgen.searchfile import Found
 from tests.server.replica import Replica
 from tests.unit.command import ROOT, environment, loadgen
@@ -29,7 +28,7 @@ def test_a_limit_is_found_and_reported(tmp_path: Path) -> None:
     assert [step["passed"] for step in content["steps"]].count(True) >= 1
     for step in content["steps"]:
         for one in step["tries"]:
-            assert Result.from_json(one["result"]).totals.sent
+            assert resultjson.from_json(one["result"]).totals.sent
     assert logged.find(ended.out.splitlines()) == content
     again = loadgen("report", str(file))
     assert again.code == 0, again.err

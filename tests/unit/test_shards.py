@@ -5,8 +5,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from loadgen import logged, merging, summary
-from loadgen.result import Result
+from loadgen import logged, merging, resultjson, summary
 from tests.server.replica import Replica
 from tests.unit.command import Load, checked, loadgen, run
 
@@ -32,8 +31,8 @@ def test_the_merged_result_is_the_sum_of_the_shards(tmp_path: Path) -> None:
     sent = [content["totals"]["sent"] for content in contents]
     assert sent == [251, 250, 250, 250]
     assert {content["pacing"] for content in contents} == {"Constant{500/s}"}
-    merged = merging.merge(map(Result.from_json, contents))
-    whole = checked(json.dumps(merged.to_json(summary.of(merged))))
+    merged = merging.merge(map(resultjson.from_json, contents))
+    whole = checked(json.dumps(resultjson.to_json(merged, summary.of(merged))))
     assert whole["totals"]["sent"] == TOTAL
     assert [shard["index"] for shard in whole["shards"]] == [0, 1, 2, 3]
     (counts,) = whole["timeline"]["backends"].values()
@@ -59,13 +58,13 @@ def test_shards_have_their_parts_of_stages_and_warm_up() -> None:
     assert [content["totals"]["due"] for content in parts] == [20, 20, 20, 20]
     assert [content["warmup"]["due"] for content in parts] == [10, 10, 10, 10]
     assert [content["summary"]["passed"] for content in parts] == [None] * COUNT
-    merged = merging.merge(map(Result.from_json, parts))
-    whole = checked(json.dumps(merged.to_json(summary.of(merged))))
+    merged = merging.merge(map(resultjson.from_json, parts))
+    whole = checked(json.dumps(resultjson.to_json(merged, summary.of(merged))))
     assert whole["warmup"] == {"due": 40, "sent": 40, "ok": 40, "failed": 0, "dropped": 0}
     assert [one["limit"] for one in whole["summary"]["thresholds"]] == [100.0]
     assert [content["totals"]["due"] for content in chance] == [13, 13, 12, 12]
-    merged = merging.merge(map(Result.from_json, chance))
-    assert checked(json.dumps(merged.to_json(summary.of(merged))))["totals"]["ok"] == 50
+    merged = merging.merge(map(resultjson.from_json, chance))
+    assert checked(json.dumps(resultjson.to_json(merged, summary.of(merged))))["totals"]["ok"] == 50
 
 
 def test_a_container_leaves_a_summary_and_the_result(tmp_path: Path) -> None:

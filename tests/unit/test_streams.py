@@ -182,6 +182,11 @@ async def test_a_lost_connection_of_pick_first_takes_at_most_its_last_counts_alo
         result = await load.result(running)
     assert 0 < result.backends[one.address].ok <= result.totals.ok
     assert sum(result.timeline.backends[one.address]) == result.backends[one.address].calls
+    place = result.backends[one.address]
+    assert place.address == one.address
+    assert place.connected is not None
+    assert place.first_call is not None
+    assert place.connected <= place.first_call
 
 
 async def test_calls_of_a_health_check_are_not_counted(serve: Start) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.report.text import WIDTH, duration, render
+from loadgen.report.text import WIDTH, render
+from loadgen.report.units import duration
 from loadgen.result import Part, Totals
 from tests.unit.results import MS, SECOND, STARTED, evidence, histogram, replica, result
 

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.cells import cells
 from loadgen.timeline import FINEST, ROWS, Timeline
 
 starts = st.integers(10**18, 2 * 10**18)
@@ -62,6 +63,29 @@ def test_the_interval_is_no_coarser_than_the_run_is_long(
         assert longest > (ROWS - 2) * FINEST << (doublings - 1)
 
 
+lengths = st.integers(0, 10**10)
+taken = st.lists(st.lists(st.tuples(offsets, lengths), min_size=1, max_size=20), max_size=6)
+
+
+@given(starts, taken)
+def test_how_long_calls_took_is_in_their_rows_however_coarse_they_become(
+    start: int, todo: list[list[tuple[int, int]]]
+) -> None:
+    timeline = Timeline(start)
+    for batch in todo:
+        at, took = (np.array(column, np.int64) for column in zip(*batch, strict=True))
+        fill(timeline, start, [(1, offset) for offset, _ in batch])
+        timeline.took(at + start, took)
+    expected: dict[int, Counter[int]] = {}
+    for offset, length in (pair for batch in todo for pair in batch):
+        row = (start + offset) // timeline.interval * timeline.interval
+        expected.setdefault(row, Counter())[int(cells(np.array([length]))[0])] += 1
+    rows = timeline.durations(timeline.rows())
+    found = {timeline.start() + n * timeline.interval: counts for n, counts in enumerate(rows) if counts}
+    assert found == expected
+    assert [sum(counts.values()) for counts in rows] == timeline.series(1, timeline.rows())
+
+
 @given(starts, st.lists(offsets, min_size=1, max_size=30), st.randoms())
 def test_the_order_of_calls_does_not_matter(start: int, times: list[int], random: Random) -> None:
     one, two = Timeline(start), Timeline(start)
@@ -76,10 +100,13 @@ def test_the_order_of_calls_does_not_matter(start: int, times: list[int], random
 def test_memory_does_not_grow_with_time() -> None:
     timeline = Timeline(10**18)
     fill(timeline, 10**18, [(3, 0)])
-    size = timeline._counts.nbytes
+    size = timeline._counts.nbytes + timeline._durations.nbytes
+    assert size < 2 << 20
     for hour in range(1000):
         fill(timeline, 10**18, [(3, hour * 3_600 * 10**9)])
-    assert timeline._counts.nbytes == size
+        timeline.took(np.array([10**18 + hour * 3_600 * 10**9]), np.array([10 ** hour.bit_length()]))
+    assert timeline._counts.nbytes + timeline._durations.nbytes == size
+    assert sum(sum(row.values()) for row in timeline.durations(timeline.rows())) == 1000
     assert sum(timeline.series(3, timeline.rows())) == 1001
 
 

@@ -1,0 +1,180 @@
+"""The parts of the terminal's report that tell a run's moments apart: over time, and as replicas changed."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from loadgen import overtime
+from loadgen.events import Event
+from loadgen.overtime import parts
+from loadgen.report.units import duration, seconds
+from loadgen.result import Backend, Result
+
+COLUMNS = 60
+APART = 8  # columns between the times below them
+BLOCKS = "▁▂▃▄▅▆▇█"
+BACKENDS = 20  # in a table: the first called
+EVENTS = 10
+SHORTEST = 1_000_000_000  # ns: a shorter run says nothing over time
+FEWEST = 3  # intervals, likewise
+
+TELLING = (
+    "shard.absent", "run.stopping", "discovery.failed", "connection.lost", "backend.removed", "backend.added",
+    "discovery.recovered", "connection.failed", "discovery.changed", "channel.swapped", "connection.made",
+)  # fmt: skip
+"""Events by how much they tell, the most first."""
+CHANGES = frozenset({"backend.added", "backend.removed", "connection.lost"})
+
+
+def during(result: Result) -> list[Event]:
+    """Return the events after every shard had started that tell that replicas changed."""
+    return [event for event in result.events if event.name in CHANGES and event.at > result.skew()]
+
+
+def _in_order(result: Result) -> list[tuple[str, Backend]]:
+    return sorted(result.backends.items(), key=lambda item: (item[1].first_call or 0, item[0]))
+
+
+# Over time
+
+
+def chart(result: Result) -> Iterator[str]:
+    """Give a line of blocks for each backend, and what else there is for each interval."""
+    timeline = result.timeline
+    rows = len(timeline.sent)
+    if result.duration < SHORTEST or rows < FEWEST or not any(timeline.sent):
+        return
+    size = -(-rows // COLUMNS)
+    counts = {name: _columns(timeline.backends.get(name, [0] * rows), size) for name, _ in _in_order(result)}
+    shown = dict(list(counts.items())[:BACKENDS])
+    if not shown:
+        shown = {"sent": _columns(timeline.sent, size)}
+    lines = {name: _blocks(columns, _most(shown)) for name, columns in shown.items()}
+    for name, row in (("failed", timeline.failed), ("dropped", timeline.dropped)):
+        if any(row):
+            lines[f"({name})"] = "".join("x" if count else " " for count in _columns(row, size))
+    slow = overtime.percentiles(result, 99, size)
+    if any(slow):
+        most = max(time or 0 for time in slow)
+        lines["(p99)"] = f"{_blocks(slow, most):<{len(slow)}}  up to {duration(most)}"
+    known = overtime.known(result)
+    if known is not None and len({*known}) > 1:
+        lines["(known)"] = "".join(_digit(part[-1]) for part in parts(known, size))
+    width = max(len(name) for name in lines)
+    length = size * timeline.interval
+    yield f"Over time (a column is {duration(length)}, the highest {_most(shown)} calls)"
+    for name, line in lines.items():
+        yield f"  {name:<{width}}  {line}".rstrip()
+    if len(counts) > BACKENDS:
+        yield f"  and {len(counts) - BACKENDS} backends more"
+    yield f"  {'':<{width}}  {_axis(-(-rows // size), timeline.start - result.started, length)}".rstrip()
+
+
+def _columns(row: Sequence[int], size: int) -> list[int]:
+    return [sum(part) for part in parts(row, size)]
+
+
+def _most(columns: Mapping[str, Sequence[int]]) -> int:
+    return max((max(row, default=0) for row in columns.values()), default=0)
+
+
+def _blocks(row: Sequence[int | None], most: int) -> str:
+    """Return a block for each number, the highest for `most`; a space for 0 only, and where there is none."""
+    return "".join(BLOCKS[-(-count * len(BLOCKS) // most) - 1] if count else " " for count in row)
+
+
+def _digit(number: int) -> str:
+    return str(number) if number < 10 else "+"
+
+
+def _axis(columns: int, begin: int, length: int) -> str:
+    """Return whole or round seconds since the start, each below the column that it falls into."""
+    units = (unit * 10**power for power in range(8, 16) for unit in (1, 2, 5))
+    step = next((unit for unit in units if unit >= APART * length), columns * length)
+    axis = ""
+    for at in range(max(0, -(-begin // step) * step), begin + columns * length, step):
+        axis = f"{axis:<{(at - begin) // length}}{at / 1e9:.10g} s"
+    return axis
+
+
+# As replicas changed
+
+
+def delays(result: Result) -> Iterator[str]:
+    """Give the table of when the client learnt of each backend, reached it, called it and left it."""
+    if not during(result) or not result.backends:
+        return
+    backends = _in_order(result)
+    width = max(len("Backend"), *(len(name) for name, _ in backends[:BACKENDS]))
+    yield "Replicas as the client saw them (seconds since the start)"
+    yield f"  {'Backend':<{width}}  discovered  connected  first call  last call  removed  calls after"
+    for name, one in backends[:BACKENDS]:
+        removed = _removed(result, one)
+        after = "-" if removed is None else str(_after(result, name, removed))
+        yield (
+            f"  {name:<{width}}  {seconds(one.known):>10}  {seconds(one.connected):>9}  "
+            f"{seconds(one.first_call):>10}  {seconds(one.last_call):>9}  {seconds(removed):>7}  {after:>11}"
+        )
+    if len(backends) > BACKENDS:
+        yield f"  and {len(backends) - BACKENDS} more"
+
+
+def _removed(result: Result, backend: Backend) -> int | None:
+    """Return when discovery first told, after its first call, that its address is gone."""
+    if backend.address is None or backend.first_call is None:
+        return None
+    return min(
+        (
+            event.at
+            for event in result.events
+            if event.name == "backend.removed"
+            and event.attributes.get("address") == backend.address
+            and event.at >= backend.first_call
+        ),
+        default=None,
+    )
+
+
+def _after(result: Result, name: str, removed: int) -> int:
+    """Return the calls sent in the intervals that began after it was removed: at least so many were."""
+    timeline = result.timeline
+    first = -(-(result.started + removed - timeline.start) // timeline.interval)
+    return sum(timeline.backends.get(name, ())[first:])
+
+
+def events(result: Result) -> Iterator[str]:
+    """Give the most telling events where replicas changed, in order of time."""
+    if not during(result):
+        return
+    first: dict[tuple[str, str], Event] = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for event in result.events:
+        key = (event.name, _about(event))
+        first.setdefault(key, event)
+        times[key] += 1
+    rank = {name: number for number, name in enumerate(TELLING)}
+    chosen = sorted(
+        (key for key in first if key[0] in rank and (first[key].at > 0 or key[0] != "connection.made")),
+        key=lambda key: (rank[key[0]], first[key].at, key),
+    )[:EVENTS]
+    if not chosen:
+        return
+    left = sum(times.values()) - sum(times[key] for key in chosen) + result.events_left_out
+    yield "Events (seconds since the start)"
+    for key in sorted(chosen, key=lambda key: (first[key].at, rank[key[0]], key)):
+        name, about = key
+        again = f" ({times[key]} times, first then)" if times[key] > 1 else ""
+        yield f"  {seconds(first[key].at):>8}  {name:<19} {about}{again}".rstrip()
+    if left:
+        yield f"  and {left} more in the result file" if not result.events_left_out else f"  and {left} more"
+
+
+def _about(event: Event) -> str:
+    """Return what an event is about in a line."""
+    of = event.attributes
+    if event.name in {"discovery.changed", "channel.swapped"}:
+        backends = of.get("backends")
+        return f"to {len(backends)} backends" if isinstance(backends, list) else ""
+    about = " ".join(str(of[key]) for key in ("address", "shard") if key in of)
+    reason = str(of.get("reason") or "").removeprefix("idle")  # the state after it: gRPC gave no reason
+    reason = reason.removeprefix(f"ipv4:{about}: ").removeprefix(f"ipv6:{about}: ")
+    return ": ".join(part for part in (about, reason[:60]) if part)
