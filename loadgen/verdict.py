@@ -106,10 +106,11 @@ def new_addresses_unused(result: Result) -> str | None:
         "static": "Discovery static looks a name up once.",
         "dns": "gRPC's resolver looks a name up again only when a connection is lost, it never polls.",
         "poll": "They came after the last look-up.",
+        "watch": "They became ready as the run ended, or the Kubernetes API did not tell of them in time.",
     }.get(evidence.discovery, f"Discovery {evidence.discovery} did not tell of them.")
     gone = len(set(evidence.addresses_seen) - set(evidence.addresses_now))
     lost = f" {gone} that it did know {'is' if gone == 1 else 'are'} gone." if gone else ""
-    cure = "" if evidence.discovery == "poll" else " Use --discovery poll to follow replicas."
+    cure = "" if evidence.discovery in {"poll", "watch"} else " Use --discovery poll to follow replicas."
     return (
         f"The name now resolves to {len(evidence.addresses_now)} addresses,"
         f" and {len(unknown)} of them got no call: the client never learnt of them.{lost} {why}{cure}"

@@ -1,0 +1,129 @@
+"""The Kubernetes API as far as discovery needs it: to get, list and watch, with lightkube's credentials."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import httpx2
+import yaml
+from lightkube.config.client_adapter import AsyncClient, ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.models import User
+from lightkube.core.exceptions import ConfigError
+
+from loadgen.errors import PlanError
+
+ANSWER = 10.0  # seconds that the API may take to answer
+SPARE = 15.0  # seconds that a watch may be silent after the time at which the API should have ended it
+PAGE = 500  # objects in one answer to a list
+
+Json = dict[str, Any]
+GONE = 410
+
+
+class ApiError(Exception):
+    """The API said no, or nothing."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """`status` is the HTTP status code, or what stands for it in a watch; None: no answer."""
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Api:
+    """One cluster's API. Whatever goes wrong is an ApiError."""
+
+    def __init__(self, client: httpx2.AsyncClient, namespace: str) -> None:
+        self._client = client
+        self.namespace = namespace
+        """The pod's own, or that of the kubeconfig's context."""
+
+    @classmethod
+    def connect(cls) -> Self:
+        """Use the pod's own account, or else KUBECONFIG or the default file; raises PlanError."""
+        try:
+            config = KubeConfig.from_env().get()
+            if config is None:
+                raise ConfigError("no current context")
+            config = config._replace(user=config.user or User())
+            client = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(ANSWER), trust_env=False))
+        except (ConfigError, OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise PlanError(
+                f"--discovery watch found no Kubernetes API: no service account's token in a pod"
+                f" (automountServiceAccountToken) and no usable kubeconfig (KUBECONFIG): {reason}"
+            ) from None
+        return cls(client, config.namespace.strip())
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
+        """Return one object."""
+        try:
+            answer = await self._client.get(path, params=params)
+        except (httpx2.HTTPError, ConfigError, OSError) as error:
+            raise ApiError(_said(error)) from None
+        if answer.status_code != 200:
+            raise _refusal(answer)
+        return _content(answer.text)
+
+    async def list(self, path: str, selector: str) -> tuple[list[Any], str]:
+        """Return all objects with these labels, and the version to watch from."""
+        items: list[Any] = []
+        params = {"labelSelector": selector, "limit": str(PAGE)}
+        while True:
+            page = await self.get(path, params)
+            about = page.get("metadata") or {}
+            items += page.get("items") or ()
+            if not about.get("continue"):
+                return items, str(about.get("resourceVersion") or "")
+            params["continue"] = str(about["continue"])
+
+    @asynccontextmanager
+    async def watch(
+        self, path: str, selector: str, version: str, seconds: int
+    ) -> AsyncGenerator[AsyncIterator[str], None]:
+        """Open a watch that the API ends after so many seconds, and give its lines."""
+        params = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": selector,
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        silence = httpx2.Timeout(ANSWER, read=seconds + SPARE)
+        try:
+            async with self._client.stream("GET", path, params=params, timeout=silence) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise _refusal(answer)
+                yield answer.aiter_lines()
+        except (httpx2.HTTPError, ConfigError, OSError) as error:
+            raise ApiError(_said(error)) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+def _said(error: Exception) -> str:
+    return f"the Kubernetes API does not answer: {str(error) or type(error).__name__}"
+
+
+def _content(text: str) -> Json:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ApiError("the Kubernetes API's answer is no JSON object")
+    return content
+
+
+def _refusal(answer: httpx2.Response) -> ApiError:
+    """Return the answer as an error, with the words of its Status object if it has one."""
+    try:
+        message = str(json.loads(answer.text)["message"])
+    except (KeyError, TypeError, ValueError):
+        message = answer.reason_phrase
+    return ApiError(f"the Kubernetes API answers {answer.status_code}: {message}", answer.status_code)
