@@ -23,6 +23,7 @@ class ConnectionLog:
         self._addresses: dict[int, str] = {}
         self._attempts: dict[int, int] = {}
         self._attempts_before = 0
+        self._under_way = 0  # attempts, at the last reading
         self._seen: set[str] = set()
         self._given: tuple[str, ...] | None = None
         self._last: list[channelz.Subchannel] = []
@@ -54,6 +55,7 @@ class ConnectionLog:
         for subchannel in [*now, *old]:
             self._note(subchannel, "backend.known" if first else "backend.added")
         self._count([*now, *old])
+        self._under_way = sum(one.started - one.ok - one.failed for one in [*now, *old])
         for number in self._up - mine - {one.number for one in old}:
             # pick_first forgets a subchannel whose connection has ended, though its channel stays
             self._down(number, "ended" if number in self._mine and current == self._channels else "closed")
@@ -73,9 +75,10 @@ class ConnectionLog:
         self.peers = {}
         self._counted.clear()
 
-    def begin(self) -> None:
+    def begin(self, in_flight: int) -> None:
         """Leave out what was counted so far, as just read: the warm-up is over, but for calls in flight."""
-        self._attempts_before = sum(self._attempts.values())
+        waiting = max(0, in_flight - self._under_way)  # no connection has counted these so far
+        self._attempts_before = sum(self._attempts.values()) + waiting
         if self.peers is not None:
             self.peers = {}
             for number, early in self._unended.items():

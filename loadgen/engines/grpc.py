@@ -141,7 +141,7 @@ class GrpcEngine:
             return Connections(known, known, self._per_call, 0)
         self._read()
         if self._warming:  # the run was stopped in its warm-up
-            self._log.begin()
+            self._log.begin(self._ledger.warmup.in_flight)
         return self._log.summary()
 
     async def close(self) -> None:
@@ -232,7 +232,7 @@ class GrpcEngine:
         """Leave out of counts what was before: the first call after the warm-up comes next."""
         if not self._options.per_call and (self._attribution.counts_peers or self._options.retry):
             self._read()
-            self._log.begin()
+            self._log.begin(self._ledger.warmup.in_flight)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, wake: int | None) -> None:
         if self._timer is not None:
