@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import httpx2
-import yaml
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import User
@@ -49,7 +48,7 @@ class Api:
                 raise ConfigError("no current context")
             config = config._replace(user=config.user or User())
             client = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(ANSWER), trust_env=False))
-        except (ConfigError, OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        except Exception as error:  # lightkube lets errors of many kinds out of a malformed file
             reason = " ".join(str(error).split())
             raise PlanError(
                 f"--discovery watch found no Kubernetes API: no service account's token in a pod"
