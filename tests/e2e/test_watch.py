@@ -31,15 +31,17 @@ async def test_it_follows_replicas_and_loses_no_call(release: Release, other: Re
         report = await load.report()
         replicas = await cluster.replicas()
     result = report.result
-    told = [(round(one["at_ns"] / 1e9, 3), one["name"], one["attributes"]) for one in result["events"]]
+    told = [{**event, "at_s": event["at_ns"] / 1e9} for event in result["events"]]
     assert (report.failed, result["totals"]["dropped"]) == (0, 0), (result["outcomes"], told)
     added = [one for one in replicas if one.name not in first]
     assert len(added) == 3
     late = [_late(one, result) for one in added]
     print(f"from ready to the first call: {', '.join(f'{one * 1000:.0f} ms' for one in late)}")
+    for one in told:
+        print(one)
     print(f"median {statistics.median(late) * 1000:.0f} ms; {report.calls} calls")
     assert statistics.median(late) < 1
-    assert [one for one in told if one[1].startswith("discovery.")] == []
+    assert [one for one in told if one["name"].startswith("discovery.")] == []
     assert "replicas_changed" in report.rules
 
 
