@@ -1,20 +1,27 @@
 """The Kubernetes API as far as discovery needs it: to get, list and watch, with lightkube's credentials."""
 
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import httpx2
-from lightkube.config.client_adapter import AsyncClient, ConnectionParams
+from lightkube.config.client_adapter import AsyncClient, ConnectionParams, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from loadgen.errors import PlanError
 
-ANSWER = 10.0  # seconds that the API may take to answer
+ANSWER = 5.0  # seconds that the API may take to answer
 SPARE = 15.0  # seconds that a watch may be silent after the time at which the API should have ended it
+KEEPALIVE = (  # a connection whose other end vanished is found in some 25 s, however quiet the watch is
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 PAGE = 500  # objects in one answer to a list
 
 Json = dict[str, Any]
@@ -46,8 +53,13 @@ class Api:
             config = KubeConfig.from_env().get()
             if config is None:
                 raise ConfigError("no current context")
-            config = config._replace(user=config.user or User())
-            client = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(ANSWER), trust_env=False))
+            user = config.user or User()
+            verify = verify_cluster(config.cluster, user, config.abs_file, trust_env=False)
+            transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, socket_options=KEEPALIVE)
+            client = AsyncClient(
+                config._replace(user=user),
+                ConnectionParams(timeout=httpx2.Timeout(ANSWER), trust_env=False, transport=transport),  # type: ignore[arg-type]
+            )
         except Exception as error:  # lightkube lets errors of many kinds out of a malformed file
             reason = " ".join(str(error).split())
             raise PlanError(
@@ -72,11 +84,15 @@ class Api:
         params = {"labelSelector": selector, "limit": str(PAGE)}
         while True:
             page = await self.get(path, params)
-            about = page.get("metadata") or {}
-            items += page.get("items") or ()
-            if not about.get("continue"):
-                return items, str(about.get("resourceVersion") or "")
-            params["continue"] = str(about["continue"])
+            try:
+                about = page["metadata"]
+                items += page["items"] or ()
+                version, more = str(about["resourceVersion"]), about.get("continue")
+            except (AttributeError, KeyError, TypeError):
+                raise ApiError("the Kubernetes API's answer is no list") from None
+            if not more:
+                return items, version
+            params["continue"] = str(more)
 
     @asynccontextmanager
     async def watch(

@@ -24,11 +24,19 @@ class Port:
 
     @classmethod
     def of(cls, service: Mapping[str, Any], number: int) -> Self:
-        """Return the port that the Service has under this number, or else the number itself."""
-        for one in service.get("spec", {}).get("ports") or ():
-            if one.get("port") == number and one.get("protocol", "TCP") == "TCP":
-                return cls(number, one.get("name") or "")
-        return cls(number, None)
+        """Return the port that the Service has under this number, or else the number itself.
+
+        Raises MalformedError.
+        """
+        try:
+            ports = [
+                (one.get("port"), one.get("name")) for one in service["spec"].get("ports") or () if _tcp(one)
+            ]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise MalformedError(f"malformed Service: {type(error).__name__}: {error}"[:200]) from None
+        return next(
+            (cls(number, str(name or "")) for port, name in ports if port == number), cls(number, None)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Slice:
             ports = [
                 (str(one.get("name") or ""), _number(one.get("port")))
                 for one in content.get("ports") or ()
-                if (one.get("protocol") or "TCP") == "TCP"
+                if _tcp(one)
             ]
             if content.get("ports") and not ports:
                 return cls(
@@ -125,6 +133,10 @@ class Slices:
 def name_of(content: Any) -> str:
     """Return an object's name."""
     return str(content["metadata"]["name"])
+
+
+def _tcp(port: Mapping[str, Any]) -> bool:
+    return (port.get("protocol") or "TCP") == "TCP"
 
 
 def _number(port: Any) -> int | None:

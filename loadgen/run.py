@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 
 from loadgen import attribution, calling, load, readiness
 from loadgen.descriptors import Method
-from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
+from loadgen.discovery import LOOKUP_TIMEOUT, Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.grpc import GrpcEngine
 from loadgen.errors import LoadgenError, PlanError, StoppedError
@@ -190,7 +190,8 @@ async def _look(uri: Uri, discovery: Discovery) -> list[str] | None:
         return None
     try:
         if discovery.kind == "watch":  # DNS may give a ClusterIP, or other ports, where this has endpoints
-            return list((await discovery.lookup()).addresses or ())
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
+                return list((await discovery.lookup()).addresses or ())
         return list(await resolve(uri.name))
-    except LoadgenError:
+    except (LoadgenError, TimeoutError):
         return None

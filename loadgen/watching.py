@@ -21,6 +21,8 @@ WATCH = (50, 70)  # seconds until a watch is renewed, so that a dead connection 
 BACKOFF = (0.1, 5.0)  # seconds: after the first failure, and at the most
 BRIEF = 1.0  # seconds: a watch that ends sooner is not renewed at once, time after time
 
+REFUSED = (401, 403)
+
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -105,7 +107,10 @@ class Watch:
     async def _service(self) -> dict[str, Any]:
         """Read the Service, for the name of its port."""
         service = await self._api.get(self._service_at)
-        self._port = Port.of(service, self._number)
+        try:
+            self._port = Port.of(service, self._number)
+        except MalformedError as error:
+            raise ApiError(str(error)) from None
         return service
 
     def _explained(self, error: ApiError) -> LoadgenError:
@@ -185,9 +190,9 @@ class Watch:
                     await self._settle(outage, changed)
                 version = await self._watch(version, outage, changed, ledger)
             except ApiError as error:
-                if error.status == GONE:
-                    version = ""
-                else:
+                if error.status not in {None, *REFUSED}:
+                    version = ""  # whatever the API has against going on from there, a list is a fresh start
+                if error.status != GONE:
                     outage.begin(self._explained(error).message)
                 failures += 1
             else:
@@ -224,7 +229,8 @@ class Watch:
                 raise ApiError(f"the Kubernetes API ends the watch: {content.get('message')}", code or 500)
             if kind != "BOOKMARK":
                 self._slices.apply(kind, content)
-            return str(content["metadata"]["resourceVersion"])
+            version = content["metadata"]["resourceVersion"]
+            return version if isinstance(version, str) else None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             known = isinstance(error, MalformedError)
             reason = str(error) if known else f"malformed event: {type(error).__name__}: {error}"[:200]

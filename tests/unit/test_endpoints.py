@@ -102,6 +102,30 @@ def test_the_service_s_port(ports: Any, number: int, expected: Port) -> None:
     assert Port.of({"spec": {"ports": ports}}, number) == expected
 
 
+@pytest.mark.parametrize("service", [{}, {"spec": None}, {"spec": {"ports": 7}}, {"spec": {"ports": [7]}}])
+def test_a_malformed_service(service: Any) -> None:
+    with pytest.raises(MalformedError):
+        Port.of(service, 80)
+
+
+KEYS = st.sampled_from(["metadata", "name", "addressType", "ports", "endpoints", "addresses", "conditions"])
+WORDS = st.sampled_from(["IPv4", "IPv6", "10.0.0.1", "TCP", "ready", ""])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=7),
+)
+
+
+@given(st.sampled_from(["ADDED", "MODIFIED", "DELETED"]), ANYTHING)
+def test_whatever_comes_is_taken_or_malformed(kind: str, content: Any) -> None:
+    slices = Slices()
+    try:
+        slices.apply(kind, content)
+    except MalformedError:
+        assert not len(slices)
+    slices.addresses(GRPC)
+
+
 ENDPOINT = st.fixed_dictionaries(
     {"number": st.integers(1, 6)},
     optional={
