@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -22,8 +23,11 @@ from loadgen.recorder import Recorder
 from loadgen.run import Run
 from loadgen.target import DnsName
 from loadgen.watching import ServiceName, Watch, pause
-from tests.unit.command import Load, events, loadgen
-from tests.unit.waiting import PATIENCE, until
+from tests.certificates import Authority
+from tests.server.replica import Replica
+from tests.unit.command import Load, events, loadgen, run
+from tests.unit.test_run import called
+from tests.unit.waiting import until
 
 HOST = "server.default.svc.cluster.local"
 
@@ -409,34 +413,64 @@ def test_pauses_grow_to_a_limit_and_differ() -> None:
         assert longest / 2 <= min(some) < max(some) <= longest
 
 
-async def test_replicas_come_and_go_and_the_api_too_and_no_call_fails(api: ApiServer) -> None:
+async def test_replicas_come_and_go_and_the_api_too_and_no_call_fails(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
     async with LocalCluster(2, server_options={"drain-delay": "1s"}) as cluster:
-        port = (await cluster.ready())[0].port
-
-        async def publish() -> None:
-            ready = await cluster.ready()
-            api.slice("server-headless", port, *(endpoint(one.address) for one in ready))
-
-        api.service("server-headless", port)
-        await publish()
-        target = cluster.target(headless=True)
-        options = ("--rps", "200", "-z", "6s", "--lb-policy", "round_robin", "--expect-backends", "2")
-        with Load(target, *options, "--discovery", "watch", "--workers", "2") as load:
+        kubeconfig.write_text(cluster.api.kubeconfig())
+        first = await cluster.ready()
+        options = ("--rps", "200", "-z", "10m", "--lb-policy", "round_robin", "--expect-backends", "2")
+        with Load(
+            cluster.target(headless=True),
+            *(*options, "--discovery", "watch", "--workers", "2"),
+            KUBECONFIG=str(kubeconfig),
+        ) as load:
             await asyncio.to_thread(load.say)
             await cluster.scale(3)
-            await publish()
-            await asyncio.sleep(0.5)
-            await api.stop()
-            await asyncio.sleep(0.5)
+            await called((await cluster.ready())[2], 20)
+            await cluster.api.stop()
             await cluster.scale(4)
-            await publish()
-            await api.start()
-            async with asyncio.timeout(PATIENCE):
-                content = await asyncio.to_thread(load.result)
-        every = await cluster.ready()
+            cluster.terminate(first[0].name)
+            await cluster.drained()
+            await cluster.api.start()
+            every = await cluster.ready()
+            await called(every[-1], 20)
+            load.signal(signal.SIGINT)
+            content = await asyncio.to_thread(load.result)
     assert content["totals"]["failed"] == content["totals"]["dropped"] == 0
-    assert set(content["backends"]) == {one.id for one in every}
+    assert set(content["backends"]) == {one.id for one in (first[0], *every)}
     assert len(events(content, "discovery.failed")) == len(events(content, "discovery.recovered")) == 2
     assert content["evidence"]["discovery"] == "watch"
-    assert len(content["evidence"]["addresses_now"]) == 4
+    assert content["evidence"]["addresses_now"] == sorted(f"{one.address}:{one.port}" for one in every)
     assert content["summary"]["verdict"][0]["rule"] == "replicas_changed"
+
+
+async def test_a_cluster_ip_s_endpoints_are_called_themselves(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    async with LocalCluster(2) as cluster:
+        kubeconfig.write_text(cluster.api.kubeconfig())
+        content = await asyncio.to_thread(
+            run,
+            cluster.target(headless=False),
+            *("-n", "100", "--lb-policy", "round_robin", "--expect-backends", "2", "--discovery", "watch"),
+            KUBECONFIG=str(kubeconfig),
+        )
+    assert [one["calls"] for one in content["backends"].values()] == [50, 50]
+    assert content["summary"]["verdict"][0]["rule"] == "even"
+
+
+async def test_certificates_of_endpoints_that_come_later(api: ApiServer, tmp_path: Path) -> None:
+    """With --insecure-skip-verify, which asks each for its own."""
+    first, second = (
+        Authority(tmp_path, ca).issue("replica.test", to=f"{ca}-replica").server for ca in ("one", "two")
+    )
+    with Replica("--host", "127.0.0.2", *first) as one:  # noqa: SIM117 - the other needs its port
+        with Replica("--host", "127.0.0.3", "--port", str(one.port), *second) as two:
+            api.service("server", one.port)
+            api.slice("server", one.port, endpoint("127.0.0.2"))
+            options = ("--discovery", "watch", "--lb-policy", "round_robin", "--insecure-skip-verify")
+            with Load(f"server:{one.port}", *options, "--rps", "50", "-z", "2s") as load:
+                await asyncio.to_thread(load.say)
+                api.slice("server", one.port, endpoint("127.0.0.2"), endpoint("127.0.0.3"))
+                content = await asyncio.to_thread(load.result)
+    assert content["totals"]["failed"] == 0
+    assert set(content["backends"]) == {one.serving["id"], two.serving["id"]}
