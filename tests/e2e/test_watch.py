@@ -51,6 +51,16 @@ def _late(replica: Replica, result: dict) -> float:
     return (result["started_ns"] + first - replica.ready_at) / 1e9
 
 
+def test_the_chart_alone_spreads_evenly_without_a_headless_service(release: Release):
+    """By two load generators, with rights that the chart gives them."""
+    release.install("--set", "loadgen.config.discovery=watch,loadgen.parallelism=2")
+    report = release.report()
+    assert report.succeeded, report.log
+    assert report.failed == 0
+    assert report.calls == [1000, 1000, 1000]
+    assert report.rules[0] == "even"
+
+
 async def test_without_rights_it_says_what_is_missing(release: Release, other: Release):
     async with KubernetesCluster(release) as cluster:
         values = {

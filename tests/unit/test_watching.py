@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -195,6 +196,37 @@ async def test_the_last_addresses_stay_where_none_is_ready(api: ApiServer, watch
     assert "no ready endpoint" in reasons[0]
     assert "there is no Service server in namespace default" in reasons[1]
     assert following.events[-1] == "discovery.recovered"
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_happens_it_ends_in_what_a_list_gives(
+    seed: int, api: ApiServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "JOIN", 0.0)
+    monkeypatch.setattr(watching, "BACKOFF", (0.001, 0.01))
+    chance = random.Random(seed)
+    names = {"server-1"}
+
+    def put() -> None:
+        names.add(name := f"server-{chance.randint(1, 4)}")
+        numbers = chance.sample(range(1, 9), chance.randint(0, 4))
+        every = (endpoint(f"10.0.0.{n}", ready=chance.choice([True, True, False, None])) for n in numbers)
+        api.slice("server", 9090, *every, name=name)
+
+    def delete() -> None:
+        if names:
+            name = chance.choice(sorted(names))
+            names.remove(name)
+            api.delete("endpointslices", name)
+
+    trouble = (api.cut, api.end, api.compact, api.bookmark, lambda: api.say("{"))
+    async with Following(api, watch) as following:
+        for _ in range(80):
+            chance.choice([put, put, put, delete, chance.choice(trouble)])()
+            await asyncio.sleep(chance.choice([0.0, 0.0, 0.003]))
+        api.slice("server", 9090, endpoint("10.0.1.1"), endpoint("10.0.1.2"), name="server-1")
+        wanted = (await watch.lookup()).addresses
+        await until(lambda: following.seen[-1:] == [wanted])
 
 
 @pytest.mark.parametrize(
