@@ -73,7 +73,7 @@ class Api:
         try:
             answer = await self._client.get(path, params=params)
         except (httpx2.HTTPError, ConfigError, OSError) as error:
-            raise ApiError(_said(error)) from None
+            raise ApiError(self._said(error)) from None
         if answer.status_code != 200:
             raise _refusal(answer)
         return _content(answer.text)
@@ -114,15 +114,15 @@ class Api:
                     raise _refusal(answer)
                 yield answer.aiter_lines()
         except (httpx2.HTTPError, ConfigError, OSError) as error:
-            raise ApiError(_said(error)) from None
+            raise ApiError(self._said(error)) from None
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
 
-
-def _said(error: Exception) -> str:
-    return f"the Kubernetes API does not answer: {str(error) or type(error).__name__}"
+    def _said(self, error: Exception) -> str:
+        reason = str(error) or type(error).__name__
+        return f"the Kubernetes API at {self._client.base_url} does not answer: {reason}"
 
 
 def _content(text: str) -> Json:

@@ -178,7 +178,9 @@ async def test_the_api_is_gone_for_a_while(api: ApiServer, watch: Watch) -> None
         await api.start()
         await following.sees("10.0.0.2", "10.0.0.3")
     assert following.events == ["discovery.failed", "discovery.recovered"]
-    assert "the Kubernetes API does not answer" in str(following.notes.events[0].attributes["reason"])
+    assert f"the Kubernetes API at http://127.0.0.1:{api.port} does not answer" in str(
+        following.notes.events[0].attributes["reason"]
+    )
 
 
 async def test_the_last_addresses_stay_where_none_is_ready(api: ApiServer, watch: Watch) -> None:
@@ -397,7 +399,7 @@ async def test_what_is_wrong_before_the_load(
 
 async def test_an_api_that_does_not_answer(api: ApiServer, watch: Watch) -> None:
     await api.stop()
-    with pytest.raises(ResolutionError, match="the Kubernetes API does not answer"):
+    with pytest.raises(ResolutionError, match=r"API at http://127\.0\.0\.1:\d+ does not answer"):
         await watch.lookup()
 
 
