@@ -42,7 +42,7 @@ proto: .venv/ready ## generate the protobuf modules
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 lock: .venv/ready ## pin all dependencies, with hashes
-	$(BIN)/$(LOCK) pyproject.toml -o requirements/loadgen.txt
+	$(BIN)/$(LOCK) pyproject.toml --extra kubernetes -o requirements/loadgen.txt
 	$(BIN)/$(LOCK) --group pyproject.toml:server -o requirements/server.txt
 	$(BIN)/$(LOCK) pyproject.toml --group pyproject.toml:dev -o requirements/dev.txt
 

@@ -8,6 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 from lab import addresses
+from lab.api import ApiServer, Json, endpoint
 from lab.dns import DnsServer
 from lab.errors import LabError
 from lab.guard import Guard
@@ -92,6 +93,8 @@ class LocalCluster:
         """Starts processes, such as the load generator, that must not outlive the cluster."""
         self.zone = Zone(ORIGIN, ttl=ttl, seed=seed)
         self.proxy = Proxy("", seed=seed)
+        self.api = ApiServer()
+        """Tells of the replicas as Kubernetes does of endpoints."""
         self._initial = replicas
         self._staleness = staleness
         self._options = {**SERVER_OPTIONS, **server_options}
@@ -102,6 +105,7 @@ class LocalCluster:
         self._processes: dict[str, ReplicaProcess] = {}
         self._numbers = itertools.count(1)
         self._published: list[str] = []
+        self._endpoints: list[Json] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._scaling = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -113,8 +117,10 @@ class LocalCluster:
         async with AsyncExitStack() as stack:
             self._block = addresses.pick()
             self.proxy.host = self._block.take(port=0)
-            for part in (self.guard, self._dns, self.proxy):
+            for part in (self.guard, self._dns, self.proxy, self.api):
                 await stack.enter_async_context(part)
+            for service in (SERVICE, HEADLESS):
+                self.api.service(service.partition(".")[0], self.proxy.port)
             stack.push_async_callback(self._end)
             self.zone.set(SERVICE, [self.proxy.host])
             await self.scale(self._initial)
@@ -242,9 +248,26 @@ class LocalCluster:
             self._published = ready
             self.zone.set(HEADLESS, ready)
             self.proxy.set((address, self.proxy.port) for address in ready)
+        self._tell_api()
         if replica.state is State.GONE:
             self._block.give_back(replica.address)
         self._on_change(replica)
+
+    def _tell_api(self) -> None:
+        endpoints = [
+            endpoint(
+                process.replica.address,
+                ready=process.replica.state is State.READY,
+                serving=process.replica.state in {State.READY, State.TERMINATING},
+                terminating=process.replica.state is State.TERMINATING,
+            )
+            for process in self._processes.values()
+            if process.replica.state is not State.GONE
+        ]
+        if endpoints != self._endpoints:
+            self._endpoints = endpoints
+            for service in (SERVICE, HEADLESS):
+                self.api.slice(service.partition(".")[0], self.proxy.port, *endpoints)
 
     async def _end(self) -> None:
         for process in self._processes.values():

@@ -1,12 +1,14 @@
 """How the client learns of backends.
 
 `dns` leaves it to gRPC's own resolver, which looks a name up when a connection is lost, and never
-because time has passed. `static` looks up once, `poll` again and again.
+because time has passed. `static` looks up once, `poll` again and again. `watch`, which asks the Kubernetes
+API, is in `loadgen.watching`.
 """
 
 import asyncio
+import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +21,7 @@ from loadgen.ledger import Ledger
 from loadgen.target import DnsName, Uri
 
 LOOKUP_TIMEOUT = 5.0  # seconds
+JITTER = 0.1  # of an interval: load generators that started together must not ask together for ever
 GRPC_DEFAULT_DNS_PORT = 53
 
 
@@ -41,9 +44,33 @@ class Discovery(Protocol):
         """Return the backends there are now; raises ResolutionError where there are none."""
         ...
 
-    def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends] | None:
+    def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None] | None:
         """Return the backends whenever they are others than before, without end; None where they stay."""
         ...
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class Outage:
+    """Notes when backends can no longer be learnt of, once for each reason, and when they can again."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._reason = ""
+
+    def begin(self, reason: str) -> None:
+        """Note the reason, unless it is the one that was noted last."""
+        if self._reason != reason:
+            self._ledger.event("discovery.failed", reason=reason)
+        self._reason = reason
+
+    def end(self) -> None:
+        """Note that it is over, if there was one."""
+        if self._reason:
+            self._ledger.event("discovery.recovered")
+        self._reason = ""
 
 
 async def resolve(name: DnsName) -> tuple[str, ...]:
@@ -100,7 +127,8 @@ async def _ask_system(name: DnsName) -> list[str]:
     return list(four or six)
 
 
-def _literal(addresses: tuple[str, ...]) -> Backends:
+def literal(addresses: tuple[str, ...]) -> Backends:
+    """Return backends with these addresses, at least one, all of one family."""
     scheme = "ipv6" if addresses[0].startswith("[") else "ipv4"
     return Backends(f"{scheme}:{','.join(addresses)}", addresses)
 
@@ -120,6 +148,9 @@ class Dns:
     def changes(self, known: Backends, ledger: Ledger) -> None:
         """Return None: gRPC updates its channel itself."""
 
+    async def close(self) -> None:
+        """Hold nothing."""
+
 
 class Static:
     """One lookup, before the load."""
@@ -131,15 +162,18 @@ class Static:
 
     async def lookup(self) -> Backends:
         """Return what the name resolves to now."""
-        return _literal(await resolve(self._name))
+        return literal(await resolve(self._name))
 
-    def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends] | None:
+    def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None] | None:
         """Return None: whatever becomes of the backends, the addresses stay."""
         return None
 
+    async def close(self) -> None:
+        """Hold nothing."""
+
 
 class Poll(Static):
-    """A lookup every `interval` ns; one that fails changes nothing but is noted."""
+    """A lookup every `interval` ns, give or take a tenth; one that fails changes nothing but is noted."""
 
     kind = "poll"
 
@@ -147,25 +181,24 @@ class Poll(Static):
         super().__init__(name)
         self._interval = interval / 1e9
 
-    async def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends]:
+    async def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None]:
         """Give each answer that differs from the one before."""
         loop = asyncio.get_running_loop()
-        next_at = loop.time() + self._interval
-        failing = ""
+        outage = Outage(ledger)
+        next_at = loop.time() + self._pause()
         while True:
             await asyncio.sleep(max(0.0, next_at - loop.time()))
-            next_at = max(next_at + self._interval, loop.time())
+            next_at = max(next_at + self._pause(), loop.time())
             try:
                 found = await self.lookup()
             except ResolutionError as error:
-                if failing != error.message:
-                    ledger.event("discovery.failed", reason=error.message)
-                failing = error.message
+                outage.begin(error.message)
                 continue
-            if failing:
-                ledger.event("discovery.recovered")
-            failing = ""
+            outage.end()
             if found != known:
                 known = found
                 ledger.event("discovery.changed", backends=list(found.addresses or ()))
                 yield found
+
+    def _pause(self) -> float:
+        return self._interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311

@@ -46,7 +46,7 @@ def _tls(plan: Plan, uri: Uri) -> Tls:
         pair = Pair.read(plan.cert, plan.key)
     roots = credentials.system_roots() if plan.cacert is None else credentials.roots(plan.cacert)
     authority = None
-    if uri.name is not None:  # channels of discovery static and poll are given its addresses
+    if uri.name is not None:  # channels of discovery static, poll and watch are given its addresses
         # a name's final dot is for DNS alone: certificates and SNI have none (RFC 6066, 3)
         authority = f"{uri.name.host.rstrip('.')}:{uri.name.port}"
     elif len(uri.literal) == 1:

@@ -1,7 +1,8 @@
 """`--insecure-skip-verify`: gRPC always verifies, so it is given what the backends show as what to trust."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from loadgen import handshake
 from loadgen.credentials import Tls
@@ -38,18 +39,25 @@ class Pinned:
         await self._pin(addresses)
         return found
 
-    def changes(self, known: Backends, ledger: Ledger) -> AsyncIterator[Backends] | None:
+    def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None] | None:
         """Return the backends whenever they are others than before; None where they stay."""
         changes = self._inner.changes(known, ledger)
         return None if changes is None else self._pinning(changes, ledger)
 
-    async def _pinning(self, changes: AsyncIterator[Backends], ledger: Ledger) -> AsyncIterator[Backends]:
-        async for found in changes:
-            try:
-                await self._pin([one for one in found.addresses or () if one not in self._names])
-            except ResolutionError as error:
-                ledger.event("certificate.unknown", reason=error.message)
-            yield found
+    async def close(self) -> None:
+        """Let go of what the discovery within holds."""
+        await self._inner.close()
+
+    async def _pinning(
+        self, changes: AsyncGenerator[Backends, None], ledger: Ledger
+    ) -> AsyncGenerator[Backends, None]:
+        async with aclosing(changes):
+            async for found in changes:
+                try:
+                    await self._pin([one for one in found.addresses or () if one not in self._names])
+                except ResolutionError as error:
+                    ledger.event("certificate.unknown", reason=error.message)
+                yield found
 
     async def _pin(self, addresses: Sequence[str]) -> None:
         shown = await asyncio.gather(

@@ -20,7 +20,7 @@ from loadgen.thresholds import Threshold
 ARRIVALS = ("constant", "poisson")
 COMPRESSIONS = ("gzip", "deflate")
 POLICIES = ("pick_first", "round_robin")
-DISCOVERIES = ("static", "dns", "poll")
+DISCOVERIES = ("static", "dns", "poll", "watch")
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
 DATA_ORDERS = ("turn", "random")

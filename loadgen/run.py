@@ -3,14 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from loadgen import attribution, calling, load, readiness
 from loadgen.descriptors import Method
-from loadgen.discovery import Backends, Discovery, Dns, Poll, Static, resolve
+from loadgen.discovery import LOOKUP_TIMEOUT, Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.grpc import GrpcEngine
-from loadgen.errors import PlanError, ResolutionError, StoppedError
+from loadgen.errors import LoadgenError, PlanError, StoppedError
 from loadgen.ledger import Ledger
 from loadgen.options import options_of
 from loadgen.pinning import Pinned
@@ -20,7 +20,7 @@ from loadgen.recorder import Recorder
 from loadgen.result import Result
 from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
-from loadgen.target import Uri
+from loadgen.target import DnsName, Uri
 
 Together = Callable[[], Awaitable[list[int]]]
 
@@ -33,7 +33,20 @@ def discovery_of(plan: Plan, uri: Uri) -> Discovery:
         raise PlanError(f"--discovery {plan.discovery} needs a target with a host name, not {uri.text}")
     if plan.discovery == "static":
         return Static(uri.name)
+    if plan.discovery == "watch":
+        return _watch(uri.name)
     return Poll(uri.name, plan.poll_interval or DEFAULT_POLL_INTERVAL)
+
+
+def _watch(name: DnsName) -> Discovery:
+    try:
+        from loadgen.watching import Watch  # noqa: PLC0415 - an extra that only this discovery needs
+    except ImportError:
+        raise PlanError(
+            "--discovery watch needs a Kubernetes client: install grpc-spread's extra kubernetes"
+            " (pip install 'grpc-spread[kubernetes]'), or use --discovery poll"
+        ) from None
+    return Watch.of(name)
 
 
 class Run:
@@ -46,7 +59,7 @@ class Run:
         self._together = together
         self._uri = Uri.parse(plan.target)
         self._options = options_of(plan, self._uri)
-        self._discovery = discovery_of(plan, self._uri)
+        self._found = self._discovery = discovery_of(plan, self._uri)
         if self._options.tls is not None and plan.insecure_skip_verify:
             self._discovery = Pinned(self._discovery, self._uri, self._options.tls)
         self._recorder = Recorder()
@@ -108,13 +121,14 @@ class Run:
                 raise StoppedError("stopped before the first call") from None
             started = True
             await self._load(backends, absent, progress)
-            now = await _look(self._uri)
+            now = await _look(self._uri, self._found)
             return snapshot(
                 self.plan, self._ledger, self._recorder, self._engine.connections(), now, self.shard
             )
         finally:
             if self._made is not None:
                 await self._made.close()
+            await self._discovery.close()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
@@ -165,15 +179,19 @@ class Run:
     async def _follow(self, backends: Backends) -> None:
         changes = self._discovery.changes(backends, self._ledger)
         if changes is not None:
-            async for changed in changes:
-                await self._engine.update(changed)
+            async with aclosing(changes):
+                async for changed in changes:
+                    await self._engine.update(changed)
 
 
-async def _look(uri: Uri) -> list[str] | None:
+async def _look(uri: Uri, discovery: Discovery) -> list[str] | None:
     """Look the name up once more, to compare with what the client used."""
     if uri.name is None:
         return None
     try:
+        if discovery.kind == "watch":  # DNS may give a ClusterIP, or other ports, where this has endpoints
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
+                return list((await discovery.lookup()).addresses or ())
         return list(await resolve(uri.name))
-    except ResolutionError:
+    except (LoadgenError, TimeoutError):
         return None

@@ -106,12 +106,15 @@ def new_addresses_unused(result: Result) -> str | None:
         "static": "Discovery static looks a name up once.",
         "dns": "gRPC's resolver looks a name up again only when a connection is lost, it never polls.",
         "poll": "They came after the last look-up.",
+        "watch": "They became ready as the run ended, or the Kubernetes API did not tell of them in time.",
     }.get(evidence.discovery, f"Discovery {evidence.discovery} did not tell of them.")
     gone = len(set(evidence.addresses_seen) - set(evidence.addresses_now))
     lost = f" {gone} that it did know {'is' if gone == 1 else 'are'} gone." if gone else ""
-    cure = "" if evidence.discovery == "poll" else " Use --discovery poll to follow replicas."
+    follows = evidence.discovery in {"poll", "watch"}
+    cure = "" if follows else " Use --discovery poll or watch to follow replicas."
+    now = "The Service now has" if evidence.discovery == "watch" else "The name now resolves to"
     return (
-        f"The name now resolves to {len(evidence.addresses_now)} addresses,"
+        f"{now} {len(evidence.addresses_now)} addresses,"
         f" and {len(unknown)} of them got no call: the client never learnt of them.{lost} {why}{cure}"
     )
 
@@ -124,7 +127,7 @@ def connection_balanced(result: Result) -> str | None:
     addresses = evidence.addresses_now or evidence.addresses
     if addresses is None or len(addresses) != 1:
         return None
-    if any(
+    if evidence.discovery == "watch" or any(
         one.ip is not None and addresses[0].startswith((f"{one.ip}:", f"[{one.ip}]:")) for one in replicas
     ):
         return None  # the address is a pod's own: a headless service of one replica

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -117,25 +118,31 @@ async def _run(cluster: LocalCluster, stop: asyncio.Event, *, headless: bool) ->
 
 async def _play(cluster: LocalCluster, stop: asyncio.Event, *, headless: bool) -> None:
     async with cluster:
-        _introduce(cluster, headless=headless)
-        reading = asyncio.create_task(_obey(cluster))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()
-        for task in (reading, stopping):
-            task.cancel()
-        await asyncio.wait({reading})
-        if not reading.cancelled():
-            reading.result()
-        click.echo("stopping")
-        for replica in await cluster.replicas():
-            if replica.frozen:  # a frozen one cannot drain
-                cluster.thaw(replica.name)
-        await cluster.scale(0)
-        await cluster.drained()
+        with TemporaryDirectory(prefix="grpc-spread-") as folder:
+            _introduce(cluster, Path(folder, "kubeconfig"), headless=headless)
+            await _serve(cluster, stop)
 
 
-def _introduce(cluster: LocalCluster, *, headless: bool) -> None:
+async def _serve(cluster: LocalCluster, stop: asyncio.Event) -> None:
+    reading = asyncio.create_task(_obey(cluster))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    for task in (reading, stopping):
+        task.cancel()
+    await asyncio.wait({reading})
+    if not reading.cancelled():
+        reading.result()
+    click.echo("stopping")
+    for replica in await cluster.replicas():
+        if replica.frozen:  # a frozen one cannot drain
+            cluster.thaw(replica.name)
+    await cluster.scale(0)
+    await cluster.drained()
+
+
+def _introduce(cluster: LocalCluster, kubeconfig: Path, *, headless: bool) -> None:
+    kubeconfig.write_text(cluster.api.kubeconfig())
     beside = Path(sys.executable).with_name("loadgen")
     command = [shutil.which("loadgen") or str(beside), "run", cluster.target(headless=headless)]
     if headless:
@@ -143,6 +150,9 @@ def _introduce(cluster: LocalCluster, *, headless: bool) -> None:
     click.echo(f"ClusterIP  {cluster.target(headless=False)}")
     click.echo(f"headless   {cluster.target(headless=True)}")
     click.echo(f"try        {shlex.join([*command, '-n', '3000'])}")
+    click.echo(
+        f"watch      KUBECONFIG={kubeconfig} and --discovery watch: endpoints as Kubernetes tells of them"
+    )
     click.echo("commands   scale N | stop, kill, freeze, thaw NAME | status | help | quit")
 
 

@@ -110,7 +110,8 @@ from loadgen.shard import Shard
     type=click.Choice(DISCOVERIES),
     default="dns",
     show_default=True,
-    help="How backends are found: static: one look-up; dns: gRPC's own resolver; poll: again and again.",
+    help="How backends are found: static: one look-up; dns: gRPC's own resolver; poll: again and again;"
+    " watch: the Kubernetes API tells of each change.",
 )
 @click.option(
     "--poll-interval",

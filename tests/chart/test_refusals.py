@@ -83,6 +83,7 @@ KEDA = "autoscaling.mode=keda"
 HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
 TLS = "tls.existingSecret=pair"
 ELSE = ["server.enabled=false", "loadgen.config.target=else:1"]
+WATCH = ["loadgen.config.discovery=watch"]
 CROSS = [
     (
         ["loadgen.mode=search", "loadgen.parallelism=2"],
@@ -309,6 +310,14 @@ CROSS = [
     (
         ["loadgen.config.poll_interval=1s"],
         "loadgen.config.poll_interval is 1s but loadgen.config.discovery is not",
+    ),
+    (
+        [*WATCH, "loadgen.serviceAccount.create=false"],
+        "loadgen.config.discovery is watch, which needs rights, but loadgen.serviceAccount.create is false",
+    ),
+    (
+        [*WATCH, "loadgen.config.target=dns:///web.shop.svc.cluster.local:80"],
+        "in namespace shop, but the chart gives rights in the release's own, trial: install the release in",
     ),
     (
         ["loadgen.config.cold=true", "loadgen.config.expect_backends=2"],

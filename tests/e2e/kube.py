@@ -1,6 +1,8 @@
 """Runs kubectl and helm against the cluster of KUBECONFIG, and collects the results of Jobs."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 import time
@@ -14,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 CHART = str(ROOT / "charts/grpc-spread")
 PRESETS = sorted((ROOT / "values").glob("*.yaml"))
 COLLECT = (sys.executable, "-m", "loadgen", "collect")
+SETTINGS = shlex.split(os.environ.get("E2E_HELM_SETTINGS", ""))
+"""More arguments of each install and upgrade, such as `--set loadgen.image.tag=mine`."""
 PATIENCE = 150.0  # seconds that a Job may take
 
 Json = dict[str, Any]
@@ -92,7 +96,10 @@ class Release:
         """Run helm for this release; `values` go beside what the arguments set."""
         given = () if values is None else ("-f", "-")
         text = None if values is None else json.dumps(values)
-        return call("helm", verb, self.name, *arguments, *given, "--namespace", self.namespace, text=text)
+        more = SETTINGS if verb in {"install", "upgrade"} else ()
+        return call(
+            "helm", verb, self.name, *arguments, *given, *more, "--namespace", self.namespace, text=text
+        )
 
     def install(self, *arguments: str) -> str:
         return self.helm("install", CHART, "--wait", "--timeout", "2m", *arguments)

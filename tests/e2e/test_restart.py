@@ -3,25 +3,28 @@
 import asyncio
 import time
 
+import pytest
+
 from tests.e2e.cluster import KubernetesCluster
-from tests.e2e.kube import Release
+from tests.e2e.kube import Json, Release
 from tests.e2e.load import JobLoad
 
 PLAN = {
     "rps": 200,
     "duration": "30s",
     "lb_policy": "round_robin",
-    "discovery": "poll",
-    "poll_interval": "1s",
     "health_check": True,
     "expect_backends": 3,
 }
 
 
-async def test_a_rolling_restart_under_load_loses_no_call(release: Release, other: Release):
+@pytest.mark.parametrize(
+    "found", [{"discovery": "poll", "poll_interval": "1s"}, {"discovery": "watch"}], ids=str
+)
+async def test_a_rolling_restart_under_load_loses_no_call(release: Release, other: Release, found: Json):
     async with KubernetesCluster(release) as cluster:
         old = {one.name for one in await cluster.ready()}
-        load = await JobLoad.start(other, cluster.target(headless=True), PLAN)
+        load = await JobLoad.start(other, cluster.target(headless=True), PLAN | found)
         await load.began()
         deployment = f"deployment/{release.name}-grpc-spread"
         await asyncio.to_thread(release.kubectl, "rollout", "restart", deployment)

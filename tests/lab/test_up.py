@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
 
 import psutil
 import pytest
@@ -77,6 +78,8 @@ async def test_a_session(up, gone):
     assert re.fullmatch(r"dns://127\.0\.0\.1:\d+/server-headless\.default\.svc\.\S+", target)
     assert target.rpartition(":")[2] == address.rpartition(":")[2]
     await lab.until(rf"loadgen run {target} --lb-policy round_robin -n 3000")
+    kubeconfig = (await lab.until(r"watch +KUBECONFIG=(\S+)"))[1]
+    assert Path(kubeconfig).exists()  # noqa: ASYNC240 - a file of a few bytes
     family = lab.family()
 
     lab.say("scale 2")

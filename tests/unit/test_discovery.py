@@ -115,28 +115,66 @@ async def test_poll_gives_each_change_and_nothing_else(dns: DnsServer) -> None:
         dns.zone.set(NAME, addresses)
         async with asyncio.timeout(PATIENCE):
             assert (await waiting).addresses == tuple(f"{address}:9090" for address in addresses)
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()
 
 
-@pytest.mark.parametrize("fault", [Fault.SERVFAIL, Fault.EMPTY])
-async def test_a_failed_look_up_changes_nothing_and_is_noted_once(dns: DnsServer, fault: Fault) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.SERVFAIL, "refused or failed"),
+        (Fault.EMPTY, "has no address in DNS"),
+        (Fault.SILENT, "no answer from 127.0.0.1"),
+        (None, "does not exist in DNS (NXDOMAIN)"),  # what a headless service without ready pods gets
+    ],
+)
+async def test_a_failed_look_up_changes_nothing_and_is_noted_once(
+    dns: DnsServer, fault: Fault | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "LOOKUP_TIMEOUT", 0.05)
     dns.zone.set(NAME, ["10.0.0.1"])
     notes = ledger()
     poll = Poll(name_at(dns), 5 * MS)
     changes = poll.changes(await poll.lookup(), notes)
     waiting = asyncio.ensure_future(anext(changes))
     dns.zone.fail(NAME, fault)
+    if fault is None:
+        dns.zone.set(NAME, [])
+    await until(lambda: bool(notes.events))
     await look_ups(dns, 3)
+    assert not waiting.done()
     dns.zone.fail(NAME, None)
-    await look_ups(dns, 2)
+    dns.zone.set(NAME, ["10.0.0.1"])
+    await until(lambda: len(notes.events) == 2)
+    assert not waiting.done()  # what came back is what was known
     dns.zone.set(NAME, ["10.0.0.2"])
     async with asyncio.timeout(PATIENCE):
         assert (await waiting).addresses == ("10.0.0.2:9090",)
     names = [event.name for event in notes.events]
     assert names == ["discovery.failed", "discovery.recovered", "discovery.changed"]
     assert notes.events[2].attributes["backends"] == ["10.0.0.2:9090"]
+    assert reason in str(notes.events[0].attributes["reason"])
     assert NAME in str(notes.events[0].attributes["reason"])
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()
+
+
+async def test_each_reason_is_noted(dns: DnsServer) -> None:
+    dns.zone.set(NAME, ["10.0.0.1"])
+    notes = ledger()
+    poll = Poll(name_at(dns), 5 * MS)
+    changes = poll.changes(await poll.lookup(), notes)
+    waiting = asyncio.ensure_future(anext(changes))
+    for number, fault in enumerate((Fault.EMPTY, Fault.SERVFAIL), 1):
+        dns.zone.fail(NAME, fault)
+        await until(lambda number=number: len(notes.events) == number)  # type: ignore[misc]
+    waiting.cancel()
+    assert [event.name for event in notes.events] == ["discovery.failed"] * 2
+
+
+async def test_look_ups_are_not_all_the_same_time_apart(dns: DnsServer) -> None:
+    poll = Poll(name_at(dns), 1000 * MS)
+    pauses = [poll._pause() for _ in range(200)]
+    assert 0.9 <= min(pauses) < 0.95
+    assert 1.05 < max(pauses) <= 1.1
 
 
 async def test_the_first_look_up_is_tried_again(dns: DnsServer) -> None:

@@ -53,8 +53,13 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
     ),
     "scaled up, a discovery of another version": (
         "new_addresses_unused",
+        result({"a": 5, "b": 5}, evidence=evidence(discovery="xds", addresses=TWO, addresses_now=THREE)),
+        ("Discovery xds",),
+    ),
+    "scaled up at the very end, watch": (
+        "new_addresses_unused",
         result({"a": 5, "b": 5}, evidence=evidence(discovery="watch", addresses=TWO, addresses_now=THREE)),
-        ("Discovery watch",),
+        ("The Service now has 3 addresses", "as the run ended"),
     ),
     "ClusterIP": (
         "connection_balanced",
@@ -273,6 +278,10 @@ SILENT: dict[str, tuple[str, Result]] = {
         result({"a": 9}, events=(Event(5, "connection.lost", {"address": "x"}),)),
     ),
     "cold but even": ("cold_channel", result(EVEN, evidence=evidence(cold=True))),
+    "one endpoint": (
+        "connection_balanced",
+        result({"a": 9}, evidence=evidence(discovery="watch", addresses=ONE, connections=1)),
+    ),
     "one backend alone": ("even", result({"a": 9}, evidence=evidence(addresses=ONE, connections=2))),
     "all failed": ("some_failed", result({}, failed=3)),
     "late, closed": ("client_late", result(EVEN, lag=histogram(*[50 * MS] * 300))),

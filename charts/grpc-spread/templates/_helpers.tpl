@@ -76,7 +76,7 @@ app.kubernetes.io/component: {{ . }}
 {{- define "grpc-spread.podSettings" -}}
 {{- $own := index .context.Values .component -}}
 serviceAccountName: {{ include "grpc-spread.serviceAccountName" . }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ and (eq .component "loadgen") (not (empty (include "grpc-spread.loadgen.watches" .context))) }}
 # a Service named "server" would set SERVER_PORT in every container
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ $own.terminationGracePeriodSeconds | int64 }}
@@ -292,6 +292,27 @@ grpc:
 {{- if and .Values.server.enabled (not .Values.loadgen.config.target) -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether the load generator asks the Kubernetes API for backends. */}}
+{{- define "grpc-spread.loadgen.watches" -}}
+{{- if and .Values.loadgen.enabled (eq (toString .Values.loadgen.config.discovery) "watch") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Whether the chart allows it to. */}}
+{{- define "grpc-spread.loadgen.role" -}}
+{{- if and .Values.loadgen.rbac.create (include "grpc-spread.loadgen.watches" .) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The namespace in the target's host name, which may have none. */}}
+{{- define "grpc-spread.loadgen.targetNamespace" -}}
+{{- $host := regexReplaceAll "^dns:(//[^/]*/)?" (.Values.loadgen.config.target | default "") "" | regexFind "^[^:]+" -}}
+{{- index (append (splitList "." $host) "") 1 -}}
+{{- end -}}
+
+{{/* Whether the client sees each replica: by a headless name, or since the API says where they are. */}}
+{{- define "grpc-spread.seesReplicas" -}}
+{{- if or .Values.headless (include "grpc-spread.loadgen.watches" .) -}}true{{- end -}}
+{{- end -}}
+
 {{/* The Secrets that the load generator gets files of, as YAML: `ca`, `pair` (certificate and key) and `token`.
      dict "context" $ "own" (whether it calls this release's own server) ["test" true] (which needs no token) */}}
 {{- define "grpc-spread.loadgen.secrets" -}}
@@ -396,7 +417,7 @@ token_file: /etc/token/{{ .context.Values.loadgen.token.key }}
 {{- $_ := set $plan $key $value -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.server.enabled .Values.headless (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
+{{- if and .Values.server.enabled (include "grpc-spread.seesReplicas" .) (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
 {{- $_ := set $plan "expect_backends" (.Values.replicaCount | int) -}}
 {{- end -}}
 {{- if and (include "grpc-spread.chance" .) (gt (int .Values.loadgen.parallelism) 1) (not (hasKey $plan "seed")) -}}

@@ -1,0 +1,286 @@
+"""What the Kubernetes API says of Services and their EndpointSlices, over HTTP on a free port of loopback.
+
+As far as a client can tell it is the API's own wire format: objects and lists as JSON with resource
+versions, lists in pages, watches as chunked lines of JSON with bookmarks, refusals as Status objects.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+Json = dict[str, Any]
+
+OWNER = "kubernetes.io/service-name"
+ACCOUNT = "system:serviceaccount:default:loadgen"
+GROUPS = {"services": ("v1", "Service"), "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice")}
+
+
+def endpoint(address: str, **conditions: bool | None) -> Json:
+    """Return an endpoint: ready, unless the conditions are others."""
+    return {"addresses": [address], "conditions": {"ready": True, **conditions}}
+
+
+class ApiServer:
+    """Serves what it is given while the context is open: `async with ApiServer() as api`."""
+
+    def __init__(self, host: str = "127.0.0.1", namespace: str = "default") -> None:
+        self.host = host
+        self.namespace = namespace
+        self.port = 0
+        """The port, once it is started; it stays the same when it stops and starts again."""
+        self.forbidden: set[tuple[str, str]] = set()
+        """What is refused, as verb and resource: `("watch", "endpointslices")`."""
+        self.requests: list[str] = []
+        """Every request: verb, path and query."""
+        self.page = 500
+        """The most objects in one answer, where the client asks for no fewer."""
+        self._version = 100
+        self._oldest = 100
+        self._objects: dict[tuple[str, str], Json] = {}
+        self._log: list[tuple[int, str, Json]] = []
+        self._watches: dict[asyncio.Queue[str | None], str] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen, on the port that it had before if it had one."""
+        self._listener = await asyncio.start_server(self._serve, self.host, self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Be gone: refuse connections and cut those that are open. What is known stays."""
+        if self._listener is not None:
+            self._listener.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Cut all connections in the middle of whatever they carry."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def kubeconfig(self) -> str:
+        """Return the content of a file that leads here."""
+        cluster = {"server": f"http://{self.host}:{self.port}"}
+        context = {"cluster": "lab", "user": "lab", "namespace": self.namespace}
+        return json.dumps(
+            {
+                "clusters": [{"name": "lab", "cluster": cluster}],
+                "contexts": [{"name": "lab", "context": context}],
+                "users": [{"name": "lab", "user": {}}],
+                "current-context": "lab",
+            }
+        )
+
+    # What is known
+
+    def service(self, name: str, port: int, **spec: Any) -> None:
+        """Have a Service of this name, with a port `grpc`; `spec` is more of it, or instead of it."""
+        ports = [{"name": "grpc", "port": port, "targetPort": port, "protocol": "TCP"}]
+        self.put("services", name, {"spec": {"ports": ports, "selector": {"app": name}, **spec}})
+
+    def slice(self, service: str, port: int, *endpoints: Json, name: str = "", **content: Any) -> None:
+        """Have one slice of a Service's endpoints."""
+        whole = {
+            "addressType": "IPv4",
+            "ports": [{"name": "grpc", "port": port, "protocol": "TCP"}],
+            "endpoints": list(endpoints),
+            **content,
+        }
+        self.put("endpointslices", name or f"{service}-1", whole, {OWNER: service})
+
+    def put(
+        self, resource: str, name: str, content: Mapping[str, Any], labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Make an object, or replace it."""
+        known = (resource, name) in self._objects
+        about = {"name": name, "namespace": self.namespace, "labels": dict(labels or {})}
+        self._objects[resource, name] = one = {**content, "metadata": about}
+        self._note("MODIFIED" if known else "ADDED", resource, one)
+
+    def delete(self, resource: str, name: str) -> None:
+        """Delete an object."""
+        self._note("DELETED", resource, dict(self._objects.pop((resource, name))))
+
+    def bookmark(self) -> None:
+        """Tell all watches how far they are."""
+        self._version += 1
+        version = str(self._version)
+        about = {"kind": "EndpointSlice", "metadata": {"resourceVersion": version}}
+        self.say(json.dumps({"type": "BOOKMARK", "object": about}))
+
+    def say(self, line: str) -> None:
+        """Send all watches a line as it is."""
+        for queue in self._watches:
+            queue.put_nowait(line)
+
+    def end(self) -> None:
+        """End all watches as the API does when their time is over."""
+        for queue in self._watches:
+            queue.put_nowait(None)
+
+    def compact(self) -> None:
+        """Forget what was: a watch from before is answered with 410 Gone."""
+        self._version += 1
+        self._oldest = self._version
+        self._log.clear()
+
+    @property
+    def watches(self) -> int:
+        """How many watches are open."""
+        return len(self._watches)
+
+    def _note(self, kind: str, resource: str, one: Json) -> None:
+        self._version += 1
+        version, name = GROUPS[resource]
+        about = {**one["metadata"], "resourceVersion": str(self._version)}
+        one.update(apiVersion=version, kind=name, metadata=about)
+        self._log.append((self._version, kind, dict(one)))
+        if resource != "endpointslices":
+            return
+        for queue, service in self._watches.items():
+            if about["labels"].get(OWNER) == service:
+                queue.put_nowait(json.dumps({"type": kind, "object": one}))
+
+    # HTTP
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                _, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+                await self._answer(reader, writer, target)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client is done, or this is
+        finally:
+            self._tasks.discard(task)
+            self._writers.discard(writer)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str) -> None:
+        parts = urlsplit(target)
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        words = parts.path.strip("/").split("/")
+        resource = next((one for one in GROUPS if one in words), "")
+        name = words[-1] if resource and words[-1] != resource else ""
+        verb = "get" if name else "watch" if query.get("watch") == "true" else "list"
+        self.requests.append(f"{verb} {target}")
+        namespace = words[words.index("namespaces") + 1] if "namespaces" in words else ""
+        if (verb, resource) in self.forbidden:
+            group = "discovery.k8s.io" if resource == "endpointslices" else ""
+            text = (
+                f'{resource}{group and f".{group}"} is forbidden: User "{ACCOUNT}" cannot {verb} resource'
+                f' "{resource}" in API group "{group}" in the namespace "{namespace}"'
+            )
+            await _refuse(writer, HTTPStatus.FORBIDDEN, text)
+        elif verb == "get":
+            found = self._objects.get((resource, name)) if namespace == self.namespace else None
+            if found is None:
+                await _refuse(writer, HTTPStatus.NOT_FOUND, f'{resource} "{name}" not found')
+            else:
+                await _reply(writer, HTTPStatus.OK, found)
+        else:
+            service = query.get("labelSelector", "").removeprefix(f"{OWNER}=")
+            if namespace != self.namespace:
+                service = ""
+            if verb == "list":
+                await self._list(writer, service, query)
+            else:
+                await self._watch(reader, writer, service, query)
+
+    async def _list(self, writer: asyncio.StreamWriter, service: str, query: Mapping[str, str]) -> None:
+        every = [
+            one
+            for (resource, _), one in sorted(self._objects.items())
+            if resource == "endpointslices" and one["metadata"]["labels"].get(OWNER) == service
+        ]
+        first = int(query.get("continue", 0))
+        until = first + min(self.page, int(query.get("limit") or self.page))
+        about = {"resourceVersion": str(self._version)}
+        if until < len(every):
+            about["continue"] = str(until)
+        kind = {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1"}
+        await _reply(writer, HTTPStatus.OK, {**kind, "metadata": about, "items": every[first:until]})
+
+    async def _watch(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        service: str,
+        query: Mapping[str, str],
+    ) -> None:
+        since = int(query["resourceVersion"])
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        if since < self._oldest:
+            text = f"too old resource version: {since} ({self._oldest})"
+            gone = _status(HTTPStatus.GONE, text)
+            await _chunk(writer, json.dumps({"type": "ERROR", "object": gone}))
+            await _chunk(writer, "")
+            return
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        for version, kind, one in self._log:
+            if version > since and one["metadata"]["labels"].get(OWNER) == service:
+                queue.put_nowait(json.dumps({"type": kind, "object": one}))
+        self._watches[queue] = service
+        left = asyncio.ensure_future(reader.read(1))  # a client that watches says nothing until it leaves
+        left.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            await writer.drain()
+            async with asyncio.timeout(float(query.get("timeoutSeconds", 60))):
+                while (line := await queue.get()) is not None:
+                    await _chunk(writer, line)
+        except TimeoutError:
+            pass
+        finally:
+            del self._watches[queue]
+            left.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await left
+        await _chunk(writer, "")
+
+
+def _status(code: HTTPStatus, text: str) -> Json:
+    kind = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    return {**kind, "message": text, "reason": code.phrase.replace(" ", ""), "code": int(code)}
+
+
+async def _refuse(writer: asyncio.StreamWriter, code: HTTPStatus, text: str) -> None:
+    await _reply(writer, code, _status(code, text))
+
+
+async def _reply(writer: asyncio.StreamWriter, code: HTTPStatus, content: Json) -> None:
+    body = json.dumps(content).encode()
+    head = f"HTTP/1.1 {int(code)} {code.phrase}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
+async def _chunk(writer: asyncio.StreamWriter, line: str) -> None:
+    """Send a line as a chunk, or with "" the end of the body."""
+    body = f"{line}\n".encode() if line else b""
+    writer.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
+    await writer.drain()
