@@ -10,7 +10,9 @@ from dataclasses import replace
 from functools import partial, reduce
 from typing import TypeVar
 
-from loadgen.cells import Cells, added
+import numpy as np
+
+from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 from loadgen.result import Backend, Evidence, Outcome, Replica, Result, Timeline, Totals
@@ -43,7 +45,7 @@ def _two(one: Result, other: Result) -> Result:
         ),
         started=started,
         # a shard that made no call has no last one
-        duration=max((result.duration + later for result, later in both if result.duration), default=0),
+        duration=max((result.duration + later for result, later in both if result.totals.sent), default=0),
         partial=_joined(one.partial, other.partial, AND),
         totals=_totals(one.totals, other.totals),
         messages_out=one.messages_out + other.messages_out,
@@ -194,12 +196,10 @@ def _timeline(one: Timeline, other: Timeline) -> Timeline:
             summed,
         )
 
-    latency: list[Cells] = [{} for _ in range(rows)]
+    latency = Cells.of([{}] * rows)
     for timeline in (one, other):
-        for number, counts in enumerate(timeline.latency, timeline.start // timeline.interval):
-            if counts:
-                row = number * timeline.interval // interval - first
-                latency[row] = added(latency[row], counts) if latency[row] else counts
+        numbers = np.arange(len(timeline.latency)) + timeline.start // timeline.interval
+        latency.add(timeline.latency, numbers * timeline.interval // interval - first)
 
     return Timeline(
         interval=interval,

@@ -2,10 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from typing import Any, TypeVar
 
-from loadgen import cells
 from loadgen.result import Result
 
 T = TypeVar("T")
@@ -23,8 +21,8 @@ def percentiles(result: Result, percent: float, size: int = 1) -> list[int | Non
 
     None where there was no call.
     """
-    whole = (reduce(cells.added, part) for part in parts(result.timeline.latency, size))
-    return [cells.percentile(counts, percent) for counts in whole]
+    latency = result.timeline.latency
+    return [latency.percentile(slice(begin, begin + size), percent) for begin in range(0, len(latency), size)]
 
 
 def known(result: Result) -> list[int] | None:

@@ -98,7 +98,7 @@ class Timeline:
     """Calls sent to each backend; failed ones that do not say who answered are in none."""
     failures: dict[str, list[int]] = field(default_factory=dict)
     """Calls that failed, of those sent to each backend: of backends that have some."""
-    latency: list[Cells] = field(default_factory=list)
+    latency: Cells = field(default_factory=lambda: Cells.of(()))
     """done - due of all calls, by `loadgen.cells`."""
 
     def is_even(self) -> bool:

@@ -12,7 +12,6 @@ from importlib import resources
 
 import fastjsonschema
 
-from loadgen import cells
 from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
@@ -61,7 +60,7 @@ def to_json(result: Result, summary: Json) -> Json:
             "dropped": result.timeline.dropped,
             "backends": result.timeline.backends,
             "failures": result.timeline.failures,
-            "latency": [cells.encode(row) for row in result.timeline.latency],
+            "latency": result.timeline.latency.encode(),
         },
         "events": [{"at_ns": event.at, "name": event.name, **event.attributes} for event in result.events],
         "events_left_out": result.events_left_out,
@@ -138,10 +137,12 @@ def _read(content: Json) -> Result:
     )
 
 
-def _cells_of(timeline: Json) -> list[Cells]:
-    rows = timeline.get("latency") or [""] * len(timeline["sent"])
+def _cells_of(timeline: Json) -> Cells:
+    rows = len(timeline["sent"])
+    if "latency" not in timeline:
+        return Cells.of([{}] * rows)
     try:
-        return [cells.decode(row) for row in rows]
+        return Cells.decode(timeline["latency"], rows)
     except ValueError as error:
         raise ValueError(f"is damaged: timeline.latency is no counts of cells ({error})") from None
 

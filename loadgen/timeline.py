@@ -75,13 +75,9 @@ class Timeline:
         counts: list[int] = self._counts[number, :rows].tolist()
         return counts
 
-    def durations(self, rows: int) -> list[Cells]:
+    def durations(self, rows: int) -> Cells:
         """Return the counts by duration of each of the first `rows`."""
-        made: list[Cells] = [{} for _ in range(rows)]
-        found = np.nonzero(self._durations[:, :rows])
-        for cell, row, count in zip(*(one.tolist() for one in (*found, self._durations[found])), strict=True):
-            made[row][cell] = count
-        return made
+        return Cells(self._durations[:, :rows].T.copy())
 
 
 def _halved(counts: "NDArray[np.int64]", *, odd: bool) -> "NDArray[np.int64]":

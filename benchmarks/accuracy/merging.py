@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.accuracy.document import HOLDS, OPEN, Figure, table, within
 from loadgen import merging, resultfile, resultjson, summary
 from loadgen.calls import Calls
+from loadgen.cells import Cells
 from loadgen.engines import Connections
 from loadgen.histogram import Histogram
 from loadgen.ledger import Ledger
@@ -120,7 +121,7 @@ def times(result: Result, factor: int) -> Result:
             cells(timeline.dropped),
             {name: cells(counts) for name, counts in timeline.backends.items()},
             {name: cells(counts) for name, counts in timeline.failures.items()},
-            [{cell: count * factor for cell, count in row.items()} for row in timeline.latency],
+            Cells(timeline.latency.counts * factor),
         ),
     )
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import jsonschema
 
 from loadgen import resultjson
-from loadgen.cells import decode
+from loadgen.cells import Cells
 from loadgen.resultjson import schema
 
 PATIENCE = 60.0
@@ -133,7 +133,8 @@ def checked(text: str) -> dict[str, Any]:
     for what in ("sent", "failed", "dropped"):
         assert sum(timeline[what]) == totals[what]
         assert len(timeline[what]) == len(timeline["sent"])
-    assert [sum(decode(row).values()) for row in timeline["latency"]] == timeline["sent"]
+    durations = Cells.decode(timeline["latency"], len(timeline["sent"]))
+    assert durations.counts.sum(axis=1).tolist() == timeline["sent"]
     assert {name: sum(counts) for name, counts in timeline["failures"].items()} == {
         name: one["failed"]
         for name, one in content["backends"].items()

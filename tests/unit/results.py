@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
 from loadgen.result import Backend, Evidence, Outcome, Part, Replica, Result, Timeline, Totals
@@ -92,7 +93,7 @@ def result(  # a test names what matters to it
             [failed],
             [dropped],
             {name: [count] for name, count in calls.items()},
-            latency=[{99: sent} if sent else {}],
+            latency=Cells.of([{99: sent} if sent else {}]),
         ),
         events=list(events),
         events_left_out=0,

@@ -1,11 +1,13 @@
 """Coarse histograms of durations."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.cells import CELLS, added, cells, decode, encode, middle, percentile
+from loadgen.cells import CELLS, Cells, cells, middle
 from loadgen.histogram import HIGHEST
 
 durations = st.integers(0, 10**6) | st.integers(0, HIGHEST)
@@ -34,8 +36,8 @@ def test_every_cell_can_be_reached_and_none_is_beyond_the_last() -> None:
 
 @given(st.lists(durations, min_size=1, max_size=50), st.sampled_from([1.0, 50.0, 90.0, 99.0, 100.0]))
 def test_a_percentile_is_that_of_all_values_within_a_cell(values: list[int], percent: float) -> None:
-    numbers, times = np.unique(cells(np.array(values, np.int64)), return_counts=True)
-    found = percentile(dict(zip(numbers.tolist(), times.tolist(), strict=True)), percent)
+    rows = [Counter(cells(np.array([value], np.int64)).tolist()) for value in values]  # one in each interval
+    found = Cells.of(rows).percentile(slice(None), percent)
     assert found is not None
     rank = max(1, int(np.ceil(percent / 100 * len(values) - 1e-9)))
     true = sorted(values)[rank - 1]
@@ -43,18 +45,33 @@ def test_a_percentile_is_that_of_all_values_within_a_cell(values: list[int], per
 
 
 def test_of_nothing_there_is_no_percentile() -> None:
-    assert percentile({}, 50) is None
+    assert Cells.of([{}, {5: 1}]).percentile(slice(0, 1), 50) is None
+    assert Cells.of([]).percentile(slice(None), 50) is None
 
 
-@given(counts, counts)
-def test_counts_survive_as_text_and_add_up(one: dict[int, int], other: dict[int, int]) -> None:
-    assert decode(encode(one)) == one
-    both = added(one, other)
-    assert both == added(other, one)
-    assert sum(both.values()) == sum(one.values()) + sum(other.values())
+@given(st.lists(counts, max_size=4), st.sampled_from([1, 10**5]))
+def test_counts_survive_as_text(rows: list[dict[int, int]], factor: int) -> None:
+    made = Cells.of([{cell: count * factor for cell, count in row.items()} for row in rows])
+    assert Cells.decode(made.encode(), len(rows)) == made
+    assert [made.row(number) for number in range(len(made))] == [
+        {cell: count * factor for cell, count in row.items()} for row in rows
+    ]
 
 
-@pytest.mark.parametrize("text", ["x", "1", "1:", ":1", "1:0", "-1:3", f"{CELLS}:1", "3:1 3:1", "1:1,2:1"])
-def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"count|shorter|longer|Expecting|delimiter|Extra"):
-        decode(text)
+@given(counts, counts, counts)
+def test_finer_intervals_add_up(one: dict[int, int], two: dict[int, int], three: dict[int, int]) -> None:
+    made = Cells.of([{}, {}])
+    made.add(Cells.of([one, two, three]), np.array([0, 0, 1]))
+    assert made.row(0) == Counter(one) + Counter(two)
+    assert made.row(1) == three
+
+
+FEW = Cells.of([{1: 1}]).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"), [("x", 1), ("", 1), (FEW, 0), (FEW, 2), (FEW[:-9], 1), ("AAAA", 1)]
+)
+def test_other_text_is_refused(text: str, rows: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Cells.decode(text, rows)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadgen import overtime
-from loadgen.cells import cells
+from loadgen.cells import Cells, cells
 from loadgen.events import Event
 from loadgen.report.overtime import BACKENDS, COLUMNS, chart, delays, events
 from loadgen.report.text import render
@@ -41,7 +41,7 @@ def over_time(rows: dict[str, list[int]], **changes: Any) -> Result:
         failed or [0] * length,
         [0] * length,
         rows,
-        latency=[{number: count} if count else {} for number, count in zip(cell, sent, strict=True)],
+        latency=Cells.of([{number: count} for number, count in zip(cell, sent, strict=True)]),
     )
     return made
 

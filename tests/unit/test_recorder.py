@@ -70,7 +70,8 @@ def test_what_is_kept_is_what_a_list_of_all_calls_says(
         row = durations.setdefault((STARTED + sent) // recorder.timeline.interval - first, Counter())
         row[int(cells(np.array([done - due]))[0])] += 1
     found = recorder.timeline.durations(recorder.timeline.rows())
-    assert {row: counts for row, counts in enumerate(found) if counts} == durations
+    rows = {row: found.row(row) for row in range(len(found))}
+    assert {row: counts for row, counts in rows.items() if counts} == durations
     for number in range(8):
         mine = [row for row in calls if row[3] == number]
         backend = recorder.backend(number)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen import resultjson, summary
+from loadgen.cells import Cells
 from loadgen.errors import LoadgenError
 from loadgen.events import Event
 from loadgen.report import text
@@ -122,7 +123,7 @@ BAD = {
     "an outcome lost": (spoil(outcomes=[]), "is damaged: its counts do not add up"),
     "a plan without target": (spoil(plan={}), "is not a whole result: data.plan must contain"),
     "rows that differ in number": (spoil(timeline__failed=[]), "is damaged: the lists of its timeline"),
-    "cells that are none": (spoil(timeline__latency=["9999:1"]), "is damaged: timeline.latency is no counts"),
+    "cells that are none": (spoil(timeline__latency="9999"), "is damaged: timeline.latency is no counts"),
     "wrong count": (spoil(latency__count=99), r"is damaged: latency.hdr counts 5 values, not 99"),
 }
 
@@ -161,7 +162,7 @@ def test_a_file_without_what_came_later_is_read() -> None:
         for key in ("address", "known_ns", "connected_ns"):
             del backend[key]
     older = resultjson.from_json(content)
-    assert older.timeline.latency == [{}]
+    assert older.timeline.latency == Cells.of([{}])
     assert {backend.address for backend in older.backends.values()} == {None}
     assert text.render(older)
 
