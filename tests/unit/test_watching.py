@@ -466,6 +466,9 @@ async def test_replicas_come_and_go_and_the_api_too_and_no_call_fails(tmp_path: 
             cluster.terminate(first[0].name)
             await cluster.drained()
             await cluster.api.start()
+            await called((await cluster.ready())[-1], 20)
+            await until(lambda: cluster.api.watches == 2)  # each worker's
+            await cluster.scale(4)
             every = await cluster.ready()
             await called(every[-1], 20)
             load.signal(signal.SIGINT)
