@@ -59,3 +59,9 @@ def present(result: Result) -> list[Replica]:
     """Return the replicas that were ready before the end, where somebody looked at them."""
     end = result.started + result.duration
     return [one for one in result.replicas or () if one.ready_at is not None and one.ready_at < end]
+
+
+def idle_replicas(result: Result) -> list[Replica]:
+    """Return the replicas that got no call while others got some."""
+    replicas = present(result)
+    return [one for one in replicas if one.calls == 0] if any(one.calls for one in replicas) else []

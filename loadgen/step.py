@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from loadgen import thresholds, verdict
+from loadgen import cautions, thresholds
 from loadgen.ledger import Counts
 from loadgen.progress import Progress
 from loadgen.result import Result
@@ -77,7 +77,7 @@ class Try:
     def of(cls, result: Result, growth: float, limits: Sequence[Threshold]) -> Self:
         """Judge a run."""
         crossed = tuple(check for check in thresholds.judge(result, limits) if not check.passed)
-        return cls(result, growth, crossed, verdict.client_late(result) is not None)
+        return cls(result, growth, crossed, cautions.client_late(result) is not None)
 
 
 @dataclass(slots=True)

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.causes import CAUSES
+from loadgen.cautions import CAUTIONS
 from loadgen.events import Event
 from loadgen.result import Part, Result, Totals
-from loadgen.verdict import CAUSES, WARNINGS, judge
+from loadgen.verdict import judge
 from tests.unit.results import MS, SECOND, STARTED, THREE, TWO, evidence, histogram, replica, result
 
 ONE = ["10.0.0.9:9090"]
@@ -150,7 +152,7 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         result({"a": 9}, evidence=evidence(addresses=ONE, connections=1), replicas=[replica(9), replica(0)]),
         ("the other replicas got nothing",),
     ),
-    # warnings
+    # cautions
     "stopped": (
         "stopped_early",
         result(EVEN, partial="stopped by SIGINT"),
@@ -251,7 +253,7 @@ def test_a_rule(rule: str, result: Result, says: tuple[str, ...]) -> None:
 
 
 def test_the_table_has_every_rule() -> None:
-    assert {rule for rule, _, _ in CASES.values()} == {rule.__name__ for rule in (*CAUSES, *WARNINGS)}
+    assert {rule for rule, _, _ in CASES.values()} == {rule.__name__ for rule in (*CAUSES, *CAUTIONS)}
 
 
 def test_a_balanced_run_has_nothing_else_to_say() -> None:
@@ -390,6 +392,6 @@ def test_every_result_has_one_cause(
     before = dataclasses.replace(one)
     first, *rest = judge(one)
     assert first.rule in {rule.__name__ for rule in CAUSES}
-    assert {finding.rule for finding in rest} <= {rule.__name__ for rule in WARNINGS}
+    assert {finding.rule for finding in rest} <= {rule.__name__ for rule in CAUTIONS}
     assert all(finding.text.endswith(".") and "\n" not in finding.text for finding in (first, *rest))
     assert one == before
