@@ -17,7 +17,7 @@ from benchmarks.replica import Replica
 RATE, LENGTH, PAIRS = 200, 10, 5
 SERVERS = {
     "20 ms delay": ("--delay", "20ms"),
-    # with a delay too, or most calls would be the clients' own cost; 15 % meet a stall, so p90 is one that does
+    # with a delay too, else most calls are the clients' own cost; 15 % meet a stall, p90 among them
     "20 ms delay, 0.3 s stall every 2 s": ("--delay", "20ms", "--stall-for", "300ms", "--stall-every", "2s"),
     "no delay": (),
 }
