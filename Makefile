@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROTO := proto/service_proto
+# one more than cores, as tests also wait
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 .PHONY: help venv demo test lint format proto lock bench bench-accuracy clean
 .PHONY: images push kind-load minikube-load chart-test chart-docs e2e
@@ -24,7 +26,7 @@ demo: .venv/ready ## run all experiments on a cluster on loopback
 	$(BIN)/python -m lab run all
 
 test: .venv/ready ## run the tests that need Python only, on all cores
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 	@echo "left out: tests/chart (make chart-test, needs helm), tests/e2e (make e2e, needs a cluster)"
 
 lint: .venv/ready ## ruff and mypy --strict

@@ -8,6 +8,8 @@ import asyncio
 import select
 import selectors
 
+PATIENCE = 1.0  # seconds that tasks get to end when they are cancelled
+
 
 def new() -> asyncio.AbstractEventLoop:
     """Return an event loop for a run."""
@@ -25,3 +27,13 @@ def new() -> asyncio.AbstractEventLoop:
             return super().select(timeout)
 
     return asyncio.SelectorEventLoop(FineSelector())
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop after cancelling what is pending in it: tasks of gRPC's calls outlive them a little."""
+    pending = asyncio.all_tasks(loop)
+    for task in pending:
+        task.cancel()
+    if pending:
+        loop.run_until_complete(asyncio.wait(pending, timeout=PATIENCE))
+    loop.close()

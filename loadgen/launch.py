@@ -33,6 +33,6 @@ def prepare(
         try:
             return loop.run_until_complete(todo.execute(progress)), []
         finally:
-            loop.close()
+            eventloop.close(loop)
 
     return alone

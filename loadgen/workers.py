@@ -149,7 +149,7 @@ def _work(
     except (LoadgenError, PlanError) as error:
         end = Failure(error.format_message(), usage=isinstance(error, PlanError))
     finally:
-        loop.close()
+        eventloop.close(loop)
     pipe.send(end)
 
 
