@@ -25,8 +25,13 @@ def content_of(path: Path) -> Any:
 
 def read(path: Path) -> Result:
     """Return the result in a file; raises LoadgenError naming the file and what is wrong with it."""
+    return result_of(path, content_of(path))
+
+
+def result_of(path: Path, content: object) -> Result:
+    """Return the result in a file's content; raises LoadgenError as `read` does."""
     try:
-        return resultjson.from_json(content_of(path))
+        return resultjson.from_json(content)
     except ValueError as error:
         raise LoadgenError(f"{path} {error}") from None
 

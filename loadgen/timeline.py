@@ -52,8 +52,8 @@ class Timeline:
         """Return the rows of these times, after making rows long enough to reach the last of them."""
         while int(at.max()) // self.interval - self._origin >= ROWS:
             odd = bool(self._origin % 2)
-            self._counts = _halved(self._counts, odd=odd)
-            self._durations = _halved(self._durations, odd=odd)
+            _halve(self._counts, odd=odd)
+            _halve(self._durations, odd=odd)
             self._origin //= 2
             self.interval *= 2
         rows: NDArray[np.int64] = np.maximum(at // self.interval - self._origin, 0)
@@ -80,13 +80,13 @@ class Timeline:
         return Cells(self._durations[:, :rows].T.copy())
 
 
-def _halved(counts: "NDArray[np.int64]", *, odd: bool) -> "NDArray[np.int64]":
-    """Add up pairs of rows; `odd`: the first row is the second of its pair on the grid."""
-    made = np.zeros_like(counts)
+def _halve(counts: "NDArray[np.int64]", *, odd: bool) -> None:
+    """Add up pairs of rows, in place; `odd`: the first row is the second of its pair on the grid."""
     if odd:
-        made[:, 0] = counts[:, 0]
-        made[:, 1 : ROWS // 2] = counts[:, 1:-1].reshape(len(counts), -1, 2).sum(axis=2)
-        made[:, ROWS // 2] = counts[:, -1]
+        last = counts[:, -1].copy()
+        counts[:, 1 : ROWS // 2] = counts[:, 1:-1:2] + counts[:, 2:-1:2]
+        counts[:, ROWS // 2] = last
+        counts[:, ROWS // 2 + 1 :] = 0
     else:
-        made[:, : ROWS // 2] = counts.reshape(len(counts), -1, 2).sum(axis=2)
-    return made
+        counts[:, : ROWS // 2] = counts[:, ::2] + counts[:, 1::2]
+        counts[:, ROWS // 2 :] = 0

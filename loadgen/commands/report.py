@@ -26,16 +26,16 @@ def report(results: tuple[Path, ...], threshold: tuple[thresholds.Threshold, ...
     With --threshold the exit code is 99 where a result crosses one. Without, the report of one file shows
     what became of the thresholds of the run, and the exit code is 0. It prints the report of a search too.
     """
-    searches = [content for path in results if is_search(content := resultfile.content_of(path))]
-    if searches:
+    contents = [resultfile.content_of(path) for path in results]
+    if any(map(is_search, contents)):
         if len(results) > 1 or threshold:
             raise click.UsageError("the file of a search is reported alone and without --threshold")
         try:
-            click.echo(search.render(Found.from_json(searches[0])))
+            click.echo(search.render(Found.from_json(contents[0])))
         except ValueError as error:
             raise LoadgenError(f"{results[0]} {error}") from None
         return
-    read = [resultfile.read(path) for path in results]
+    read = [resultfile.result_of(path, content) for path, content in zip(results, contents, strict=True)]
     for one in read:
         check_thresholds(threshold, is_open=one.open)
     judged = [thresholds.judge(one, threshold or None) for one in read]
