@@ -31,7 +31,8 @@ class Timeline:
         self.interval = FINEST
         self._origin = started // FINEST  # number, on the grid, of the first row
         self._counts = np.zeros((4, ROWS), np.int64)
-        self._durations = np.zeros((CELLS, ROWS), np.int64)
+        # written at once: zeros() takes its memory only as rows fill, and it would look like growth
+        self._durations = np.full((CELLS, ROWS), 0, np.int64)
 
     def add(self, series: "NDArray[np.int64]", at: "NDArray[np.int64]") -> None:
         """Count one for each pair of a series' number and a wall-clock time in ns."""
