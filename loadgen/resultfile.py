@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,22 @@ def result_of(path: Path, content: object) -> Result:
         return resultjson.from_json(content)
     except ValueError as error:
         raise LoadgenError(f"{path} {error}") from None
+
+
+@contextlib.contextmanager
+def opened(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Give what writes a result file's content: it is opened now, so a bad path is found before the work.
+
+    What it gives does nothing where `path` is None. Raises LoadgenError as ResultFile does.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    file = ResultFile(path)
+    try:
+        yield file.write
+    finally:
+        file.discard()
 
 
 class ResultFile:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loadgen import logged, merging, peers, resultjson, summary, thresholds
+from loadgen import logged, merging, peers, resultfile, resultjson, summary, thresholds
 from loadgen.attribution import PEER
+from loadgen.commands import ending
 from loadgen.errors import CrossedError, LoadgenError
 from loadgen.report import search, text
 from loadgen.result import Result
-from loadgen.resultfile import ResultFile
 from loadgen.searchfile import Found, is_search
 
 if TYPE_CHECKING:
@@ -46,15 +46,13 @@ def collect(
         raise LoadgenError(
             "collect needs the Kubernetes client: pip install 'grpc-spread[kubernetes]'"
         ) from None
-    file = None if output is None else ResultFile(output)
-    try:
+    with resultfile.opened(output) as write:
         cluster = Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
         found = cluster.job(job)
         count = (found.spec and found.spec.completions) or 1
         pods = list(cluster.shards(found))
         if (searched := _search(pods)) is not None:
-            if file is not None:
-                file.write(searched.to_json())
+            write(searched.to_json())
             click.echo(search.render(searched))
             return
         results, wrong = _read(pods, job, count)
@@ -72,16 +70,11 @@ def collect(
                 replace(one, calls=count) for one, count in zip(result.replicas, counts, strict=True)
             ]
         checks = thresholds.judge(result)
-        if file is not None:
-            file.write(resultjson.to_json(result, summary.of(result, checks)))
-    finally:
-        if file is not None:
-            file.discard()
+        write(resultjson.to_json(result, summary.of(result, checks)))
     click.echo(text.render(result, checks))
     if wrong:
         raise LoadgenError("; ".join(wrong))
-    if thresholds.passed(checks) is False:
-        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
+    ending.check(checks)
 
 
 def _search(pods: "Iterable[ShardPod]") -> Found | None:

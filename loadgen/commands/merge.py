@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from loadgen import merging, resultfile, resultjson, summary, thresholds
-from loadgen.errors import CrossedError, LoadgenError
+from loadgen.commands import ending
+from loadgen.errors import LoadgenError
 from loadgen.report import text
 from loadgen.result import Result
 
@@ -21,8 +22,7 @@ def merge(results: tuple[Path, ...], output: Path | None) -> None:
     They must be of the same plan, such as those of `loadgen run --shard 0/2` and `--shard 1/2`. Its
     thresholds are judged on all together: exit code 99 where one is crossed, 1 where a shard is missing.
     """
-    file = None if output is None else resultfile.ResultFile(output)
-    try:
+    with resultfile.opened(output) as write:
         merged = _all(results)
         if merged.apart():
             first = min(merged.shards, key=lambda one: one.started + one.duration)
@@ -33,17 +33,12 @@ def merge(results: tuple[Path, ...], output: Path | None) -> None:
                 f" {last.index}/{last.count} began"
             )
         checks = thresholds.judge(merged)
-        if file is not None:
-            file.write(resultjson.to_json(merged, summary.of(merged, checks)))
-    finally:
-        if file is not None:
-            file.discard()
+        write(resultjson.to_json(merged, summary.of(merged, checks)))
     click.echo(text.render(merged, checks))
     if merged.plan.get("threshold") and not checks:
         missing = ", ".join(map(str, merged.missing()))
         raise LoadgenError(f"the thresholds cannot be judged: shard {missing} is missing")
-    if thresholds.passed(checks) is False:
-        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
+    ending.check(checks)
 
 
 def _all(paths: tuple[Path, ...]) -> Result:

@@ -1,17 +1,16 @@
 """`loadgen run`: make the load and report it."""
 
-import json
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loadgen import launch, load, logged, planfile, resultjson, summary, termination, thresholds
+from loadgen import launch, load, planfile, resultfile, resultjson, summary, termination, thresholds
+from loadgen.commands import ending
 from loadgen.commands.calling import called
 from loadgen.commands.securing import secured
-from loadgen.errors import CrossedError, LoadgenError
+from loadgen.errors import LoadgenError
 from loadgen.parameters import (
     Codes,
     Connections,
@@ -27,7 +26,6 @@ from loadgen.plan import ARRIVALS, COMPRESSIONS, DISCOVERIES, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
-from loadgen.resultfile import ResultFile
 from loadgen.shard import Shard
 
 
@@ -256,30 +254,18 @@ def run(
     todo = launch.prepare(
         load.settled(plan, whom), Progress(quiet=quiet), shard=whom, meeting=start_together, workers=workers
     )
-    file = None if output is None or str(output) == "-" else ResultFile(output)
-    try:
+    with resultfile.opened(ending.file_of(output)) as write:
         result, wrong = todo()
         checks = thresholds.judge(result)
         content = resultjson.to_json(result, summary.of(result, checks))
-        if file is not None:
-            file.write(content)
-    finally:
-        if file is not None:
-            file.discard()
-    if str(output) == "-":
-        json.dump(content, sys.stdout, indent=1)
-        click.echo()
-    click.echo(text.render(result, checks), err=str(output) == "-")
-    if log_result:
-        for line in logged.lines(content):
-            click.echo(line)
+        write(content)
+    ending.deliver(content, text.render(result, checks), output=output, log_result=log_result)
     if termination_log is not None:
         termination.write(termination_log, termination.message(result, content["summary"]))
     _check(result)
     if wrong:
         raise LoadgenError("; ".join(wrong))
-    if thresholds.passed(checks) is False:
-        raise CrossedError(f"thresholds crossed: {text.crossed(checks)}")
+    ending.check(checks)
     ctx.exit(0)
 
 

@@ -1,8 +1,6 @@
 """`loadgen search`: find the highest rate that keeps the thresholds."""
 
-import json
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -12,14 +10,14 @@ from typing import Any
 
 import click
 
-from loadgen import launch, load, logged
+from loadgen import launch, load, resultfile
+from loadgen.commands import ending
 from loadgen.commands.run import run
 from loadgen.errors import LoadgenError, StoppedError
 from loadgen.parameters import Duration, Percent, Rate
 from loadgen.plan import Plan
 from loadgen.progress import Progress
 from loadgen.report import search as report
-from loadgen.resultfile import ResultFile
 from loadgen.searchfile import Found
 from loadgen.searching import Search
 from loadgen.step import Step, Try, Watch, length_for
@@ -89,23 +87,12 @@ def search(
     limits = _limits(base.threshold)
     base = load.settled(replace(base, threshold=tuple(limits)))
     launch.prepare(base, Watch(), workers=workers)  # wrong plans are refused here
-    file = None if output is None or str(output) == "-" else ResultFile(output)
-    try:
+    with resultfile.opened(ending.file_of(output)) as write:
         todo = Search(lowest, most=to, precision=precision)
         found = _search(base, limits, todo, length=step, pause=pause, workers=workers, quiet=quiet)
         content = found.to_json()
-        if file is not None:
-            file.write(content)
-    finally:
-        if file is not None:
-            file.discard()
-    if str(output) == "-":
-        json.dump(content, sys.stdout, indent=1)
-        click.echo()
-    click.echo(report.render(found), err=str(output) == "-")
-    if log_result:
-        for line in logged.lines(content):
-            click.echo(line)
+        write(content)
+    ending.deliver(content, report.render(found), output=output, log_result=log_result)
     if found.client:
         raise LoadgenError("the load generator was the limit, not the service: give it --workers or more CPU")
     if found.rate is None and found.partial is None:
