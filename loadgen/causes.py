@@ -68,6 +68,8 @@ def new_addresses_unused(result: Result) -> str | None:
     lost = f" {gone} that it did know {'is' if gone == 1 else 'are'} gone." if gone else ""
     follows = evidence.discovery in {"poll", "watch"}
     cure = "" if follows else " Use --discovery poll or watch to follow replicas."
+    if evidence.discovery == "dns":
+        cure = f"{cure[:-1]}, or --rotate-connections."
     now = "The Service now has" if evidence.discovery == "watch" else "The name now resolves to"
     return (
         f"{now} {len(evidence.addresses_now)} addresses,"

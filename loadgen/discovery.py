@@ -1,8 +1,8 @@
 """How the client learns of backends.
 
 `dns` leaves it to gRPC's own resolver, which looks a name up when a connection is lost, and never
-because time has passed. `static` looks up once, `poll` again and again. `watch`, which asks the Kubernetes
-API, is in `loadgen.watching`.
+because time has passed; new channels look it up anew. `static` looks up once, `poll` again and again. `watch`,
+which asks the Kubernetes API, is in `loadgen.watching`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Discovery(Protocol):
         ...
 
     def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None] | None:
-        """Return the backends whenever they are others than before, without end; None where they stay."""
+        """Return the backends whenever channels must be made for them, without end; None where they stay."""
         ...
 
     async def close(self) -> None:
@@ -133,20 +133,32 @@ def literal(addresses: tuple[str, ...]) -> Backends:
     return Backends(f"{scheme}:{','.join(addresses)}", addresses)
 
 
+def jittered(seconds: float) -> float:
+    """Return a time that differs from this one by up to `JITTER` of it."""
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+
+
 class Dns:
-    """gRPC's own resolver."""
+    """gRPC's own resolver; with `rotation` (ns) in new channels so often, give or take a tenth."""
 
     kind = "dns"
 
-    def __init__(self, uri: Uri) -> None:
+    def __init__(self, uri: Uri, rotation: int | None = None) -> None:
         self._backends = Backends(uri.text, uri.literal or None)
+        self._rotation = rotation
 
     async def lookup(self) -> Backends:
         """Return the name itself: gRPC looks it up."""
         return self._backends
 
-    def changes(self, known: Backends, ledger: Ledger) -> None:
-        """Return None: gRPC updates its channel itself."""
+    def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None] | None:
+        """Give the name again where channels rotate; else None: gRPC updates its channel itself."""
+        return None if self._rotation is None else self._rotate(self._rotation / 1e9)
+
+    async def _rotate(self, every: float) -> AsyncGenerator[Backends, None]:
+        while True:
+            await asyncio.sleep(jittered(every))
+            yield self._backends
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -185,10 +197,10 @@ class Poll(Static):
         """Give each answer that differs from the one before."""
         loop = asyncio.get_running_loop()
         outage = Outage(ledger)
-        next_at = loop.time() + self._pause()
+        next_at = loop.time() + jittered(self._interval)
         while True:
             await asyncio.sleep(max(0.0, next_at - loop.time()))
-            next_at = max(next_at + self._pause(), loop.time())
+            next_at = max(next_at + jittered(self._interval), loop.time())
             try:
                 found = await self.lookup()
             except ResolutionError as error:
@@ -199,6 +211,3 @@ class Poll(Static):
                 known = found
                 ledger.event("discovery.changed", backends=list(found.addresses or ()))
                 yield found
-
-    def _pause(self) -> float:
-        return self._interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311

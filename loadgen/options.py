@@ -16,6 +16,7 @@ DEFAULT_RETRY_CODES = "UNAVAILABLE"
 def options_of(plan: Plan, uri: Uri) -> Options:
     """Return them; raises LoadgenError where a file is not what it should be, PlanError as `Plan` does."""
     keepalive = retry = None
+    min_time = plan.dns_min_time_between_resolutions
     if plan.keepalive_time is not None:
         timeout = plan.keepalive_timeout
         keepalive = Keepalive(_ms(plan.keepalive_time), None if timeout is None else _ms(timeout))
@@ -31,6 +32,8 @@ def options_of(plan: Plan, uri: Uri) -> Options:
         keepalive=keepalive,
         compression=None if plan.compression is None else COMPRESSIONS[plan.compression],
         retry=retry,
+        rotating=plan.rotate_connections is not None,
+        dns_min_time=None if min_time is None else _ms(min_time),
     )
 
 

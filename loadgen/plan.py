@@ -27,6 +27,7 @@ DATA_ORDERS = ("turn", "random")
 
 _DURATIONS = (
     *("duration", "interval", "poll_interval", "ready_timeout", "timeout", "warmup"),
+    *("rotate_connections", "dns_min_time_between_resolutions"),
     *("keepalive_time", "keepalive_timeout", "stream_interval", "stream_cancel_after"),
 )
 
@@ -58,6 +59,8 @@ class Plan:
     """Channels with connections of their own; 0: one for every call."""
     discovery: str = "dns"
     poll_interval: int | None = None
+    rotate_connections: int | None = None
+    dns_min_time_between_resolutions: int | None = None
     expect_backends: int | None = None
     ready_timeout: int = 10_000_000_000
     cold: bool = False
@@ -104,8 +107,7 @@ class Plan:
                 f"--seed needs --arrival poisson, --data-order random or {template.RANDOM}:"
                 " nothing else is left to chance"
             )
-        if self.poll_interval is not None and self.discovery != "poll":
-            raise PlanError("--poll-interval needs --discovery poll")
+        self._check_discovery()
         if self.cold and self.expect_backends is not None:
             raise PlanError("--cold starts at once, --expect-backends waits: leave one out")
         if self.lb_policy == "pick_first" and (self.expect_backends or 0) > 1:
@@ -116,6 +118,25 @@ class Plan:
             raise PlanError("--expect-backends above 1 cannot be seen with --connections per-call")
         if self.health_check and self.lb_policy == "pick_first":
             raise PlanError("--health-check needs --lb-policy round_robin: pick_first ignores it")
+
+    def _check_discovery(self) -> None:
+        if self.poll_interval is not None and self.discovery != "poll":
+            raise PlanError("--poll-interval needs --discovery poll")
+        if self.dns_min_time_between_resolutions is not None and self.discovery != "dns":
+            raise PlanError(
+                "--dns-min-time-between-resolutions is for gRPC's own resolver: it needs --discovery dns"
+            )
+        if self.rotate_connections is None:
+            return
+        if self.discovery != "dns":
+            raise PlanError(
+                f"--rotate-connections needs --discovery dns: {self.discovery} would connect to the addresses"
+                " that it knows already"
+            )
+        if self.connections == Connections.PER_CALL:
+            raise PlanError(
+                "--rotate-connections and --connections per-call exclude each other: leave one out"
+            )
 
     def _check_load(self) -> None:
         if self.stages is not None:

@@ -28,7 +28,7 @@ Together = Callable[[], Awaitable[list[int]]]
 def discovery_of(plan: Plan, uri: Uri) -> Discovery:
     """Return the plan's way to learn of backends; raises PlanError where the target has no name."""
     if plan.discovery == "dns":
-        return Dns(uri)
+        return Dns(uri, plan.rotate_connections)
     if uri.name is None:
         raise PlanError(f"--discovery {plan.discovery} needs a target with a host name, not {uri.text}")
     if plan.discovery == "static":

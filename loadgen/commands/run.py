@@ -117,6 +117,18 @@ from loadgen.shard import Shard
     help="Time between look-ups of --discovery poll. [default: 1s]",
 )
 @click.option(
+    "--rotate-connections",
+    type=Duration(),
+    help="With --discovery dns: make new channels so often, which look the name up again; the old ones end"
+    " when their calls have.",
+)
+@click.option(
+    "--dns-min-time-between-resolutions",
+    type=Duration(),
+    help="With --discovery dns: gRPC's cooldown, within which a lost connection makes it look up nothing."
+    " [default: gRPC's, 30s]",
+)
+@click.option(
     "--expect-backends",
     type=click.IntRange(1, 10_000),
     help="Wait until so many backends are connected.",

@@ -75,6 +75,10 @@ class Options:
     keepalive: Keepalive | None = None
     compression: grpc.Compression | None = None
     retry: Retry | None = None
+    rotating: bool = False
+    """Whether channels follow each other though backends stay: their connections must then be new as well."""
+    dns_min_time: int | None = None
+    """ms between two resolutions of gRPC's own resolver; None: its default, 30,000."""
 
     @property
     def per_call(self) -> bool:
@@ -88,7 +92,8 @@ class Options:
             config["healthCheckConfig"] = {"serviceName": ""}
         if self.retry is not None:
             config["methodConfig"] = [self.retry.policy()]
-        own_connections = self.connections != 1
+        own_connections = self.connections != 1 or self.rotating
+        resolver = "grpc.dns_min_time_between_resolutions_ms"
         return [
             ("grpc.service_config", json.dumps(config)),
             ("grpc.enable_channelz", 0 if self.per_call else 1),
@@ -97,6 +102,7 @@ class Options:
             ("grpc.use_local_subchannel_pool", int(own_connections)),
             ("grpc.enable_http_proxy", 0),
             ("grpc.max_receive_message_length", -1),
+            *(() if self.dns_min_time is None else [(resolver, self.dns_min_time)]),
             *(self.keepalive.arguments() if self.keepalive else ()),
             *(self.tls.arguments() if self.tls else ()),
         ]

@@ -63,6 +63,7 @@ class GrpcEngine:
     async def update(self, backends: Backends) -> None:
         """Make channels for these backends; while a run goes on, swap once they have connected."""
         old, heard = self._current, self._ledger.now()
+        rotated = old is not None and old.backends == backends
         new = Generation(backends, self._target.method, self._options)
         new.channelz = self._log.opened()
         if self._running:
@@ -75,7 +76,9 @@ class GrpcEngine:
         self._current = new
         if old is not None:
             self._retire(old)
-            if self._running:
+            if self._running and rotated:
+                self._ledger.event("channel.rotated")
+            elif self._running:
                 self._ledger.event("channel.swapped", backends=list(backends.addresses or ()))
 
     def _note_backends(self, backends: Backends, at: int) -> None:

@@ -19,7 +19,8 @@ FEWEST = 3  # intervals, likewise
 
 TELLING = (
     "shard.absent", "run.stopping", "discovery.failed", "connection.lost", "backend.removed", "backend.added",
-    "discovery.recovered", "connection.failed", "discovery.changed", "channel.swapped", "connection.made",
+    "discovery.recovered", "connection.failed", "discovery.changed", "channel.swapped", "channel.rotated",
+    "connection.made",
 )  # fmt: skip
 """Events by how much they tell, the most first."""
 CHANGES = frozenset({"backend.added", "backend.removed", "connection.lost"})

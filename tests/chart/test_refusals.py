@@ -312,6 +312,14 @@ CROSS = [
         "loadgen.config.poll_interval is 1s but loadgen.config.discovery is not",
     ),
     (
+        [*WATCH, "loadgen.config.rotate_connections=5s"],
+        "loadgen.config.rotate_connections is 5s but loadgen.config.discovery is watch: it is for gRPC's own",
+    ),
+    (
+        ["loadgen.config.rotate_connections=5s", "loadgen.config.connections=per-call"],
+        "loadgen.config.rotate_connections is 5s but loadgen.config.connections is per-call",
+    ),
+    (
         [*WATCH, "loadgen.serviceAccount.create=false"],
         "loadgen.config.discovery is watch, which needs rights, but loadgen.serviceAccount.create is false",
     ),

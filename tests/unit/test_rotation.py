@@ -3,6 +3,9 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lab.cluster import LocalCluster
 from lab.dns import DnsServer
@@ -100,3 +103,32 @@ async def test_a_report_says_when_the_client_learnt_of_each_replica_reached_it_a
     assert at == f"{removed['at_ns'] / 1e9:+.2f}"
     assert not int(after) or left["last_call_ns"] > removed["at_ns"]
     assert table[replicas[0].id][4:] == ["-", "-"]
+
+
+async def _scaled_under_load(cluster: LocalCluster, *, headless: bool, options: tuple[str, ...]) -> Any:
+    """Add a replica to the one that is there, and stop once the report can have its calls."""
+    load_of = ("--rps", "100", "-z", "3s", "--discovery", "dns", "--lb-policy", "round_robin")
+    with Load(cluster.target(headless=headless), *load_of, *options) as load:
+        await asyncio.to_thread(load.say)
+        await cluster.scale(2)
+        content = await asyncio.to_thread(load.result)
+    assert (content["totals"]["sent"], content["totals"]["failed"]) == (300, 0)
+    return content
+
+
+@pytest.mark.parametrize("headless", [True, False], ids=["headless", "ClusterIP"])
+async def test_rotated_channels_reach_a_new_replica(headless: bool) -> None:
+    """Behind a ClusterIP too, where only a new connection can get to another replica."""
+    async with LocalCluster(1, server_options={}) as cluster:
+        options = ("--rotate-connections", "300ms")
+        content = await _scaled_under_load(cluster, headless=headless, options=options)
+        assert set(content["backends"]) == {one.id for one in await cluster.replicas()}
+    assert 5 <= len(events(content, "channel.rotated")) <= 10
+    assert not events(content, "connection.lost")
+
+
+async def test_servers_that_end_connections_make_grpc_look_up_if_its_cooldown_lets_it() -> None:
+    async with LocalCluster(1, server_options={"max-connection-age": "300ms"}) as cluster:
+        options = ("--dns-min-time-between-resolutions", "100ms")
+        content = await _scaled_under_load(cluster, headless=True, options=options)
+        assert set(content["backends"]) == {one.id for one in await cluster.replicas()}
