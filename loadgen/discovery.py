@@ -1,8 +1,8 @@
 """How the client learns of backends.
 
 `dns` leaves it to gRPC's own resolver, which looks a name up when a connection is lost, and never
-because time has passed; new channels look it up anew. `static` looks up once, `poll` again and again. `watch`,
-which asks the Kubernetes API, is in `loadgen.watching`.
+because time has passed; new channels look it up anew. `static` looks up once, `poll` again and again.
+`watch`, which asks the Kubernetes API, is in `loadgen.watching`.
 """
 
 import asyncio
