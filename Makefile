@@ -6,7 +6,7 @@ PROTO := proto/service_proto
 # one more than cores, as tests also wait
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: help venv demo test lint format proto lock bench bench-accuracy clean
+.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery clean
 .PHONY: images push kind-load minikube-load chart-test chart-docs e2e
 
 help: ## show this list
@@ -53,6 +53,9 @@ bench: .venv/ready ## measure: ratios within one run
 
 bench-accuracy: .venv/ready ## measure how right the figures are, into docs/accuracy.md (20 minutes)
 	$(BIN)/python -m benchmarks.accuracy
+
+bench-discovery: .venv/ready ## measure on the cluster of KUBECONFIG how soon a new replica is called, into docs/discovery.md (20 minutes)
+	$(BIN)/python -m benchmarks.discovery
 
 CHART := charts/grpc-spread
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

@@ -3,17 +3,30 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
 from lab.replicas import Replica, State
-from tests.e2e.kube import Release
-from tests.e2e.pods import PORT, Servers
+from tests.e2e.kube import CommandError, Release
+from tests.e2e.pods import LIMIT, PORT, Servers
 
 STALENESS = float(os.environ.get("E2E_DNS_STALENESS", "1"))
 """Seconds that the cluster's DNS may lag behind its endpoints. CoreDNS as kubeadm sets it up keeps no answer
 about cluster.local; with `cache 30` or NodeLocal DNSCache set E2E_DNS_STALENESS to 30."""
+
+
+TAKE_ALL = """
+import os, time
+for _ in range(64):
+    if not os.fork():
+        held = b"x" * (4 << 20)
+        time.sleep(20)
+        os._exit(0)
+    time.sleep(0.05)  # not to keep the server from its calls
+time.sleep(20)
+"""
+"""Many small processes: the server is the largest of its container, the one that the kernel kills."""
 
 
 class KubernetesCluster:
@@ -53,6 +66,22 @@ class KubernetesCluster:
         name = f"deployment/{self.release.name}-grpc-spread"
         await asyncio.to_thread(self.release.kubectl, "scale", name, f"--replicas={replicas}")
         await self._settled(replicas)
+
+    async def kill(self, pod: str) -> None:
+        """Have the pod's server killed by SIGKILL, as the kernel does to who takes too much memory.
+
+        It needs a memory limit. Raises TimeoutError where it survived.
+        """
+        before = await self._restarts(pod)
+        with suppress(CommandError):  # what brings it about is killed as well
+            await asyncio.to_thread(self.release.kubectl, "exec", pod, "--", "python", "-c", TAKE_ALL)
+        async with asyncio.timeout(LIMIT):
+            while await self._restarts(pod) == before:  # noqa: ASYNC110 - the API is asked
+                await asyncio.sleep(0.1)
+
+    async def _restarts(self, pod: str) -> int:
+        path = "jsonpath={.status.containerStatuses[0].restartCount}"
+        return int(await asyncio.to_thread(self.release.kubectl, "get", "pod", pod, "-o", path))
 
     async def ready(self) -> Sequence[Replica]:
         """See `Cluster.ready`."""

@@ -51,3 +51,23 @@ async def test_a_rolling_restart_under_load_loses_no_call(release: Release, othe
     assert (report.failed, result["totals"]["dropped"]) == (0, 0), lost
     assert [one.name for one in new if not result["backends"].get(one.id)] == []
     assert result["totals"]["sent"] == 6000
+
+
+async def test_of_a_killed_replica_only_the_calls_in_flight_are_lost(release: Release, other: Release):
+    """By SIGKILL: each call takes 50 ms."""
+    settings = ("--set", "server.delay=50ms,server.resources.limits.memory=128Mi")
+    plan = PLAN | {"discovery": "watch", "duration": "10s", "timeout": "2s"}
+    async with KubernetesCluster(release, *settings) as cluster:
+        load = await JobLoad.start(other, cluster.target(headless=True), plan)
+        await load.began()
+        await cluster.kill((await cluster.ready())[0].name)
+        report = await load.report()
+    result = report.result
+    totals, failed = result["totals"], result["failed_latency"]
+    print(f"{totals}, the oldest that failed {failed['max_ns'] / 1e6:.0f} ms old, {result['outcomes']}")
+    assert (totals["sent"], totals["dropped"]) == (2000, 0)
+    answered = sum(one["calls"] for one in result["backends"].values())
+    assert answered + result["unattributed"]["calls"] == totals["sent"]
+    # as many as came to one of three replicas while the oldest of them was under way
+    assert totals["failed"] <= PLAN["rps"] / 3 * failed["max_ns"] / 1e9 + 2
+    assert max(failed["max_ns"], result["latency"]["max_ns"]) < 2e9
