@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-PROTO := proto/service_proto
+PROTOS := service_proto/service.proto service_proto/orca.proto service_proto/orca_service.proto
 # one more than cores, as tests also wait
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
@@ -39,7 +39,7 @@ format: .venv/ready ## format the sources
 	$(BIN)/ruff format .
 
 proto: .venv/ready ## generate the protobuf modules
-	$(BIN)/python -m grpc_tools.protoc -Iservice_proto=proto --python_out=proto --pyi_out=proto service_proto/service.proto
+	$(BIN)/python -m grpc_tools.protoc -Iservice_proto=proto --python_out=proto --pyi_out=proto $(PROTOS)
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 

@@ -32,6 +32,8 @@ def options_of(plan: Plan, uri: Uri) -> Options:
         keepalive=keepalive,
         compression=None if plan.compression is None else COMPRESSIONS[plan.compression],
         retry=retry,
+        lb_config=plan.lb_config,
+        hash_header=plan.hash_header,
         rotating=plan.rotate_connections is not None,
         dns_min_time=None if min_time is None else _ms(min_time),
     )

@@ -155,11 +155,8 @@ class Metadata(click.ParamType[tuple[str, str]]):
         key, text = key.strip().lower(), text.strip()
         if not colon:
             self.fail(f"{str(value)!r} has no colon: write key:value", param, ctx)
-        # gRPC over HTTP/2, "Custom-Metadata": Header-Name is 1*( %x30-39 / %x61-7A / "_" / "-" / ".")
-        if not key or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in key):
-            self.fail(f"{key!r} is no metadata key: use letters, digits, - _ and .", param, ctx)
-        if key.startswith("grpc-"):
-            self.fail(f"{key!r} is reserved: keys that begin with grpc- are gRPC's own", param, ctx)
+        if wrong := _no_key(key):
+            self.fail(wrong, param, ctx)
         if not all(" " <= c <= "~" for c in text):
             self.fail(f"the value of {key!r} is not printable ASCII", param, ctx)
         return key, text
@@ -167,6 +164,35 @@ class Metadata(click.ParamType[tuple[str, str]]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Show the form in the help."""
         return "KEY:VALUE"
+
+
+class HeaderName(click.ParamType[str]):
+    """The key of gRPC metadata whose values are texts."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the key in lower case; fail where it is none, or is one of binary values."""
+        key = str(value).strip().lower()
+        if wrong := _no_key(key):
+            self.fail(wrong, param, ctx)
+        if key.endswith("-bin"):
+            self.fail(f"{key!r} is a key of binary values, which gRPC does not hash (gRFC A76)", param, ctx)
+        return key
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show KEY in the help."""
+        return "KEY"
+
+
+def _no_key(key: str) -> str | None:
+    """Return why a text is no key of metadata that a request could have."""
+    # gRPC over HTTP/2, "Custom-Metadata": Header-Name is 1*( %x30-39 / %x61-7A / "_" / "-" / ".")
+    if not key or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in key):
+        return f"{key!r} is no metadata key: use letters, digits, - _ and ."
+    if key.startswith("grpc-"):
+        return f"{key!r} is reserved: keys that begin with grpc- are gRPC's own"
+    return None
 
 
 class Codes(click.ParamType[str]):

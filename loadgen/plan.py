@@ -1,6 +1,7 @@
 """What a run is asked to do: one frozen, checked set of options."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 import durationpy
 
-from loadgen import stages, template
+from loadgen import policies, stages, template
 from loadgen.attribution import AUTO, NONE, PEER
 from loadgen.descriptors import split
 from loadgen.errors import PlanError
@@ -19,7 +20,7 @@ from loadgen.thresholds import Threshold
 
 ARRIVALS = ("constant", "poisson")
 COMPRESSIONS = ("gzip", "deflate")
-POLICIES = ("pick_first", "round_robin")
+POLICIES = tuple(policies.POLICIES)
 DISCOVERIES = ("static", "dns", "poll", "watch")
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
@@ -55,6 +56,10 @@ class Plan:
     warmup: int | None = None
     max_in_flight: int | None = None
     lb_policy: str = "pick_first"
+    lb_config: str | None = None
+    """The policy's own configuration, as JSON."""
+    hash_header: str | None = None
+    """The metadata key whose value ring_hash goes by."""
     connections: int = 1
     """Channels with connections of their own; 0: one for every call."""
     discovery: str = "dns"
@@ -108,16 +113,45 @@ class Plan:
                 " nothing else is left to chance"
             )
         self._check_discovery()
+        self._check_policy()
         if self.cold and self.expect_backends is not None:
             raise PlanError("--cold starts at once, --expect-backends waits: leave one out")
-        if self.lb_policy == "pick_first" and (self.expect_backends or 0) > 1:
-            raise PlanError(
-                "--expect-backends above 1 needs --lb-policy round_robin: pick_first connects to one backend"
-            )
         if self.connections == Connections.PER_CALL and (self.expect_backends or 0) > 1:
             raise PlanError("--expect-backends above 1 cannot be seen with --connections per-call")
-        if self.health_check and self.lb_policy == "pick_first":
-            raise PlanError("--health-check needs --lb-policy round_robin: pick_first ignores it")
+
+    def _check_policy(self) -> None:
+        policy = policies.of(self.lb_policy)
+        policy.configured(self.lb_config)
+        if not policy.connects_to_all and (self.expect_backends or 0) > 1:
+            when = "one backend" if policy is policies.PICK_FIRST else "a backend when a call goes there"
+            raise PlanError(
+                "--expect-backends above 1 needs --lb-policy round_robin or weighted_round_robin:"
+                f" {policy.name} connects to {when}"
+            )
+        if self.health_check and not policy.health:
+            raise PlanError(
+                f"--health-check needs --lb-policy round_robin or another one that heeds it: {policy.name}"
+                " ignores it"
+            )
+        if self.connections == Connections.PER_CALL and policy is policies.WEIGHTED_ROUND_ROBIN:
+            raise PlanError(
+                "--connections per-call forgets the loads reported, which weighted_round_robin goes by: use"
+                " --lb-policy round_robin"
+            )
+        self._check_hash_header(policy)
+
+    def _check_hash_header(self, policy: policies.Policy) -> None:
+        if policy is not policies.RING_HASH:
+            if self.hash_header is not None:
+                raise PlanError("--hash-header needs --lb-policy ring_hash")
+            return
+        if self.hash_header is None:
+            raise PlanError("--lb-policy ring_hash needs --hash-header, the metadata key that it goes by")
+        if self.hash_header not in {key for key, _ in self.metadata}:
+            raise PlanError(
+                f"--hash-header {self.hash_header} is in no --metadata, so calls would go anywhere: give it"
+                f" with --metadata '{self.hash_header}:user-{{{{randint 1 100}}}}' or the like"
+            )
 
     def _check_discovery(self) -> None:
         if self.poll_interval is not None and self.discovery != "poll":
@@ -280,6 +314,8 @@ class Plan:
                 value = [f"{key}:..." for key, _ in value]
             elif field.name == "backend_from":
                 value = self.attribution
+            elif field.name == "lb_config":
+                value = json.loads(value)
             elif field.name == "data" and not value.startswith("@"):
                 value = f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
             elif field.name == "stages":

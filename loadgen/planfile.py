@@ -22,7 +22,7 @@ def load(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path 
         content = read(path, list(options))
         for key, value in content.items():
             many = options[key].multiple
-            if key == "data" and isinstance(value, dict | list):  # JSON, which is YAML too
+            if key in {"data", "lb_config"} and isinstance(value, dict | list):  # JSON, which is YAML too
                 content[key] = json.dumps(value, default=str)
                 continue
             if isinstance(value, list) != many:

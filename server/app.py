@@ -7,7 +7,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from server import log, service
+from server import log, orca, service
 from server.drain import Signals, drain
 from server.health import Health
 from server.identity import Identity
@@ -44,10 +44,17 @@ async def _serve(settings: Settings) -> int:
     metrics = Metrics(identity, calls, memory.account if memory else None)
     checks = Health()
     probed, health_port = _probed(settings, checks)
-    handler = service.Service(identity, settings.faults, calls, memory).handler()
-    server.add_generic_rpc_handlers([handler])
+    reports = orca.reports(settings)
+    handlers = [service.Service(identity, settings.faults, calls, memory, reports).handler()]
+    names = [service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    streams = None
+    if reports is not None and settings.orca is not None and settings.orca.out_of_band:
+        streams = orca.OpenRca(reports)
+        handlers.append(streams.handler())
+        names.append(orca.NAME)
+    server.add_generic_rpc_handlers(handlers)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection(names, server)
 
     exposition.start(metrics)
     await checks.set(service.NAME, health_pb2.HealthCheckResponse.SERVING)
@@ -65,7 +72,8 @@ async def _serve(settings: Settings) -> int:
         **({} if settings.tls is None else {"tls": "mutual" if settings.tls.client_ca else "server"}),
     )
     await signals.first.wait()
-    cut = await drain(server, checks, metrics, settings, signals.second)
+    endless = [checks.end_watches, *([streams.end] if streams else [])]
+    cut = await drain(server, checks, endless, metrics, settings, signals.second)
     if probed is not None:
         await probed.stop(None)
     _log.info("stopped", served=calls.served, cut=cut, capped=metrics.capped)

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from server.faults import Errors, Faults, Stall
 from server.parameters import Duration, Label, Ratio, Size
-from server.settings import Footprint, Settings
+from server.settings import Footprint, Reporting, Settings
 from server.tls import Files
 
 PORT = click.IntRange(0, 65535)
@@ -114,6 +114,13 @@ option = functools.partial(click.option, cls=_Option, show_default=True, show_en
     help="Most memory to hold for Gets at a time; those beyond are answered, hold none, and are counted.",
 )
 @option(
+    "--orca",
+    type=click.Choice(["none", "per-call", "oob", "both"]),
+    default="none",
+    help="Report the load to clients, by which weighted_round_robin goes: with the answer of each Get, out "
+    "of band (oob) by a stream that clients ask for, or both.",
+)
+@option(
     "--max-connection-age",
     type=Duration("1ms"),
     show_default="no limit",
@@ -153,6 +160,7 @@ def command(
     memory_per_call: int | None,
     memory_hold: int | None,
     memory_max: int | None,
+    orca: str,
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
@@ -175,10 +183,13 @@ def command(
     )
     tls = _tls(tls_cert, tls_key, tls_client_ca)
     footprint = _footprint(memory_per_call, memory_hold, memory_max)
+    reporting = None
+    if orca != "none":
+        reporting = Reporting(per_call=orca in {"per-call", "both"}, out_of_band=orca in {"oob", "both"})
     # imported late: it takes some time, and neither --help nor a usage error needs it
     from server.app import run  # noqa: PLC0415
 
-    return run(Settings(faults=faults, footprint=footprint, tls=tls, **others))
+    return run(Settings(faults=faults, footprint=footprint, orca=reporting, tls=tls, **others))
 
 
 def _flag(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import grpc
@@ -41,6 +42,7 @@ class Signals:
 async def drain(
     server: grpc.aio.Server,
     health: Health,
+    endless: Sequence[Callable[[], None]],
     metrics: Metrics,
     settings: Settings,
     hurry: asyncio.Event,
@@ -49,7 +51,7 @@ async def drain(
 
     First health turns NOT_SERVING, so that callers who watch it turn away. After the drain delay
     connections get a GOAWAY (RFC 9113, 6.8), and calls in flight the drain timeout to end in.
-    `hurry` skips what is left of both.
+    `endless` end the streams that would not end by themselves. `hurry` skips what is left of both.
     """
     calls = metrics.calls
     metrics.draining = True
@@ -60,7 +62,8 @@ async def drain(
 
     stopping = asyncio.create_task(server.stop(LONGEST))
     hurried = asyncio.create_task(hurry.wait())
-    health.end_watches()
+    for end in endless:
+        end()
     await asyncio.wait(
         {stopping, hurried},
         timeout=settings.drain_timeout / SECOND,

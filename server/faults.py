@@ -44,3 +44,8 @@ class Faults:
     """How many Gets are worked on at a time, so that capacity is slots / delay; 0: any number."""
     errors: Errors | None = None
     stall: Stall | None = None
+
+    @property
+    def work(self) -> bool:
+        """Whether a Get may take time."""
+        return bool(self.delay or self.slots or self.stall)

@@ -9,8 +9,10 @@ import grpc
 
 from server.faults import Faults
 from server.identity import Identity
+from server.load import Meter
 from server.memory import Memory
 from server.metrics import Calls
+from server.orca import Reports
 from server.settings import SECOND
 from service_proto.service_pb2 import Req, Res
 
@@ -22,7 +24,8 @@ Context: TypeAlias = grpc.aio.ServicerContext[Req, Res]
 class Work:
     """What one Get makes a replica do before it is answered."""
 
-    def __init__(self, faults: Faults, calls: Calls) -> None:
+    def __init__(self, faults: Faults, calls: Calls, meter: Meter | None) -> None:
+        self._meter = meter
         self._began = monotonic_ns()
         self._calls = calls
         self._freed = 0
@@ -37,6 +40,8 @@ class Work:
         came = monotonic_ns()
         async with self._slots:
             began = max(came, self._freed)  # handing a slot over takes time, in which nobody else has it
+            if self._meter is not None:
+                self._meter.start(monotonic_ns())
             try:
                 await self._outlast_stall()
                 if self._delay:
@@ -45,6 +50,8 @@ class Work:
             finally:
                 self._freed = monotonic_ns()
                 self._calls.worked += self._freed - began
+                if self._meter is not None:
+                    self._meter.stop(self._freed)
 
     async def _outlast_stall(self) -> None:
         if self._stall is None:
@@ -56,13 +63,21 @@ class Work:
 class Service:
     """Answers every Get with the replica's id."""
 
-    def __init__(self, identity: Identity, faults: Faults, calls: Calls, memory: Memory | None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        faults: Faults,
+        calls: Calls,
+        memory: Memory | None = None,
+        reports: Reports | None = None,
+    ) -> None:
         self._answer = Res(id=identity.id)
         self._metadata = identity.metadata
         self._calls = calls
         self._memory = memory
         self._errors = faults.errors
-        self._work = Work(faults, calls) if faults.delay or faults.stall or faults.slots else None
+        self._reports = reports
+        self._work = Work(faults, calls, reports.meter if reports else None) if faults.work else None
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return what a gRPC server is given."""
@@ -86,7 +101,11 @@ class Service:
             code = "CANCELLED"
             raise
         finally:
-            self._calls.finish(code, monotonic_ns() - began)  # before the caller knows the answer
+            now = monotonic_ns()
+            self._calls.finish(code, now - began)  # before the caller knows the answer
+            if self._reports is not None:
+                failed = code in {"UNAVAILABLE", "UNKNOWN"}
+                context.set_trailing_metadata((*self._metadata, *self._reports.ended(now, failed=failed)))
         if failing:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "it was told to fail this call")
         return self._answer

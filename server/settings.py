@@ -22,6 +22,16 @@ class Footprint:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporting:
+    """Which ways load reports go to clients (gRFC A51)."""
+
+    per_call: bool
+    """With the trailing metadata of each Get."""
+    out_of_band: bool
+    """By a stream that a client asks for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What `python -m server` was told. Durations are int nanoseconds."""
 
@@ -39,6 +49,8 @@ class Settings:
     faults: Faults
     footprint: Footprint | None
     """None: calls hold no memory."""
+    orca: Reporting | None
+    """None: no load reports."""
     max_connection_age: int | None
     """None: gRPC's default, without an end; as for its grace."""
     max_connection_age_grace: int | None

@@ -16,6 +16,7 @@ from loadgen.parameters import (
     Connections,
     Duration,
     Endpoint,
+    HeaderName,
     Metadata,
     Rate,
     Share,
@@ -94,7 +95,19 @@ from loadgen.shard import Shard
     type=click.Choice(POLICIES),
     default="pick_first",
     show_default=True,
-    help="gRPC's load-balancing policy.",
+    help="gRPC's load-balancing policy. weighted_round_robin goes by the load that servers report (ORCA),"
+    " ring_hash by --hash-header.",
+)
+@click.option(
+    "--lb-config",
+    metavar="JSON",
+    help="The policy's own configuration, as in gRPC's service config; for weighted_round_robin such as"
+    """ '{"blackoutPeriod": "0s"}' or '{"enableOobLoadReport": true}'.""",
+)
+@click.option(
+    "--hash-header",
+    type=HeaderName(),
+    help="ring_hash: the --metadata key that it goes by; calls with the same value go to the same backend.",
 )
 @click.option(
     "--connections",

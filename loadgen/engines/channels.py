@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
+from loadgen import policies
 from loadgen.bearer import Token
 from loadgen.credentials import Tls
 from loadgen.descriptors import Method
@@ -77,6 +79,10 @@ class Options:
     retry: Retry | None = None
     rotating: bool = False
     """Whether channels follow each other though backends stay: their connections must then be new as well."""
+    lb_config: str | None = None
+    """The policy's own configuration, as JSON."""
+    hash_header: str | None = None
+    """The metadata key whose value ring_hash goes by."""
     dns_min_time: int | None = None
     """ms between two resolutions of gRPC's own resolver; None: its default, 30,000."""
 
@@ -87,7 +93,8 @@ class Options:
 
     def arguments(self) -> list[tuple[str, Any]]:
         """Return the channel arguments."""
-        config: dict[str, Any] = {"loadBalancingConfig": [{self.policy: {}}]}
+        policy = policies.of(self.policy).configured(self.lb_config, self.hash_header)
+        config: dict[str, Any] = {"loadBalancingConfig": [policy]}
         if self.health_check:
             config["healthCheckConfig"] = {"serviceName": ""}
         if self.retry is not None:
@@ -109,6 +116,8 @@ class Options:
 
     def channel(self, uri: str) -> grpc.aio.Channel:
         """Make a channel."""
+        if self.hash_header is not None:
+            os.environ[policies.HASH_KEY_SWITCH] = "true"  # gRPC reads it with each channel's configuration
         if self.tls is None:
             return grpc.aio.insecure_channel(uri, self.arguments(), self.compression)
         return grpc.aio.secure_channel(uri, self.tls.credentials(), self.arguments(), self.compression)

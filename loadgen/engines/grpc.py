@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from loadgen import policies
 from loadgen.attribution import Attribution
 from loadgen.calls import Calls
 from loadgen.discovery import Backends
@@ -41,7 +42,7 @@ class GrpcEngine:
         self._target = target
         self._attribution = attribution
         self._options = options
-        self._log = ConnectionLog(ledger, knows_all=options.policy != "pick_first")
+        self._log = ConnectionLog(ledger, knows_all=policies.of(options.policy).connects_to_all)
         self._current: Generation | None = None
         self._retired: dict[asyncio.Task[None], Generation] = {}
         self._closing: set[asyncio.Task[None]] = set()

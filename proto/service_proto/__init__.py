@@ -1,1 +1,1 @@
-"""Generated from service.proto by `make proto`: import `service_pb2` for the messages."""
+"""Generated from the .proto files by `make proto`: import `service_pb2` for the messages."""

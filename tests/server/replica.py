@@ -150,7 +150,7 @@ class Connection:
         raise AssertionError(f"closed without a frame of type {kind}")
 
 
-SETTINGS, GOAWAY = 4, 7
+DATA, HEADERS, SETTINGS, GOAWAY = 0, 1, 4, 7
 """Types of HTTP/2 frames (RFC 9113, 6)."""
 
 Starter: TypeAlias = Callable[..., Replica]
