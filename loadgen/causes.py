@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from loadgen import handshake
+from loadgen import handshake, policies
 from loadgen.attribution import PEER
 from loadgen.events import Event
 from loadgen.result import Result
 from loadgen.spread import Spread, idle_replicas
+from loadgen.weighing import blackout, unweighted
 
 Rule = Callable[[Result], str | None]
 
@@ -184,6 +185,8 @@ def cold_channel(result: Result) -> str | None:
     spread = Spread.of(result)
     uneven = spread.backends > 1 and not spread.even
     failed = any(event.name == "connection.failed" for event in result.events)
+    if not policies.of(result.evidence.policy).equal:
+        return None
     if not result.evidence.cold or not (uneven or (spread.idle and not failed)):
         return None
     return (
@@ -196,9 +199,10 @@ def cold_channel(result: Result) -> str | None:
 def backends_unreached(result: Result) -> str | None:
     """Addresses the client knew got no call."""
     spread, evidence = Spread.of(result), result.evidence
-    if evidence.policy == "pick_first" or not spread.idle:
-        return None
     failed = [e for e in result.events if e.name == "connection.failed"]
+    policy = policies.of(evidence.policy)
+    if policy is policies.PICK_FIRST or not spread.idle or not (failed or policy.connects_early):
+        return None
     if failed:
         last = failed[-1].attributes
         reason = f": {last.get('address')} could not be connected ({last.get('reason')})"
@@ -210,13 +214,47 @@ def backends_unreached(result: Result) -> str | None:
     )
 
 
+def by_key(result: Result) -> str | None:
+    """The policy goes by a key of the calls."""
+    if policies.of(result.evidence.policy) is not policies.RING_HASH:
+        return None
+    spread = Spread.of(result)
+    header = result.plan.get("hash_header", "its header")
+    reached = f"{spread.backends} backend{'' if spread.backends == 1 else 's'} got calls"
+    if spread.idle:
+        reached += f", and no value that was sent belongs to the other {spread.idle}"
+    return (
+        f"ring_hash sends calls with the same value of {header} to the same backend: {reached}. How evenly"
+        " depends on how many values there are, and on where they fall on the ring."
+    )
+
+
+def by_weight(result: Result) -> str | None:
+    """The policy weighs backends by the load that they report."""
+    spread = Spread.of(result)
+    if policies.of(result.evidence.policy) is not policies.WEIGHTED_ROUND_ROBIN or spread.backends < 2:
+        return None
+    if spread.even:
+        return None
+    waits = blackout(result)
+    return (
+        f"weighted_round_robin gave {spread.backends} backends {spread.least / result.totals.sent:.1%} to"
+        f" {spread.most / result.totals.sent:.1%} of the calls, by the load that they reported (ORCA): who"
+        f" can do more gets more.{f' In its first {waits:g} s they got as many each.' if waits else ''}"
+    )
+
+
 def even(result: Result) -> str | None:
     """Every backend got its share."""
     spread = Spread.of(result)
     if not spread.even or spread.backends < 2:
         return None
     each = f"{spread.least}" if spread.least == spread.most else f"{spread.least} to {spread.most}"
-    return f"Even: {spread.backends} backends got {each} calls each by {result.evidence.policy}."
+    why = unweighted(result)
+    return (
+        f"Even: {spread.backends} backends got {each} calls each by {result.evidence.policy}"
+        f"{f', as {why}' if why else ''}."
+    )
 
 
 def unexplained(result: Result) -> str | None:
@@ -246,6 +284,8 @@ CAUSES: tuple[Rule, ...] = (
     replicas_changed,
     cold_channel,
     backends_unreached,
+    by_key,
+    by_weight,
     even,
     unexplained,
 )

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from loadgen import goal, spread
+from loadgen import goal, policies, slowness, spread
 from loadgen.result import Result
 from loadgen.shard import Shard
+from loadgen.slowness import Slow
 from loadgen.spread import present
+from loadgen.weighing import unweighted
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -132,6 +134,55 @@ def idle_replicas(result: Result) -> str | None:
     )
 
 
+def slow_backend(result: Result) -> str | None:
+    """A backend is much slower than the others."""
+    found = slowness.find(result)
+    if not found:
+        return None
+    slow, policy = found[0], policies.of(result.evidence.policy)
+    backend = result.backends[slow.backend]
+    name = slow.backend if backend.address in {None, slow.backend} else f"{slow.backend} ({backend.address})"
+    more = "" if len(found) == 1 else f" {len(found) - 1} more {'is' if len(found) == 2 else 'are'} slow too."
+    share, equal = backend.calls / result.totals.sent, 1 / len(result.backends)
+    return (
+        f"Backend {name} is slow: {_times(slow)}. It got {share:.1%} of the calls.{more}"
+        f" {_about_slow(result, policy, share < 0.8 * equal)}"
+    )
+
+
+def _times(slow: Slow) -> str:
+    median, p99 = slow.latency.percentile(50), slow.latency.percentile(99)
+    beside = "the other" if slow.others == 1 else f"the {slow.others} fast ones"
+    if slow.tail:
+        return (
+            f"5 in 100 of its calls take {slow.latency.percentile(95) / MILLISECOND:.4g} ms or more, 99 in"
+            f" 100 of {beside} at most {slow.p99 / MILLISECOND:.3g} ms, though its median is like theirs"
+        )
+    return (
+        f"its median, {median / MILLISECOND:.3g} ms, is {median / slow.median:.1f} times that of {beside}"
+        f" ({slow.median / MILLISECOND:.3g} ms), its p99 {p99 / MILLISECOND:.3g} ms beside"
+        f" {slow.p99 / MILLISECOND:.3g} ms"
+    )
+
+
+def _about_slow(result: Result, policy: policies.Policy, spared: bool) -> str:
+    """Return what the policy does about a slow backend, and the cure."""
+    cure = (
+        "weighted_round_robin sends it fewer, if servers report load (ORCA; grpc-spread's own with --orca)."
+    )
+    if policy is policies.WEIGHTED_ROUND_ROBIN:
+        if spared:
+            return "That is less than an equal share: weighted_round_robin goes by the load that it reports."
+        why = unweighted(result) or "the reports do not tell it from the others"
+        return f"weighted_round_robin did not spare it: {why}."
+    if policy is policies.RING_HASH:
+        return f"ring_hash goes by the key, not by load. Where calls need not stay with a backend, {cure}"
+    does = "gives it its turn"
+    if policy is policies.PICK_FIRST:
+        does = "stays with the backend that it connected to"
+    return f"{policy.name} {does}, however slow. In its place {cure}"
+
+
 def shards_missing(result: Result) -> str | None:
     """Not every shard's calls are in the result."""
     missing = result.missing()
@@ -165,6 +216,7 @@ CAUTIONS: tuple[Rule, ...] = (
     closed_hides_stalls,
     retries_hide,
     idle_replicas,
+    slow_backend,
     shards_missing,
     shards_apart,
 )

@@ -122,11 +122,15 @@ class Plan:
     def _check_policy(self) -> None:
         policy = policies.of(self.lb_policy)
         policy.configured(self.lb_config)
+        if not policy.connects_early and self.expect_backends is not None:
+            raise PlanError(
+                f"--expect-backends waits before the first call, and {policy.name} connects when calls come:"
+                " leave it out"
+            )
         if not policy.connects_to_all and (self.expect_backends or 0) > 1:
-            when = "one backend" if policy is policies.PICK_FIRST else "a backend when a call goes there"
             raise PlanError(
                 "--expect-backends above 1 needs --lb-policy round_robin or weighted_round_robin:"
-                f" {policy.name} connects to {when}"
+                f" {policy.name} connects to one backend"
             )
         if self.health_check and not policy.health:
             raise PlanError(

@@ -68,7 +68,9 @@ class Policy:
     """Of its configuration (`loadBalancingConfig`)."""
     grpc_name: str = ""
     connects_to_all: bool = True
-    """It makes a connection to every address at once; otherwise when a call needs it."""
+    """It makes a connection to every address, before any call."""
+    connects_early: bool = True
+    """It makes a connection before any call."""
     equal: bool = True
     """It means to give every backend as many calls."""
     health: bool = True
@@ -148,6 +150,7 @@ RING_HASH = Policy(
     {"minRingSize": _ring, "maxRingSize": _ring},
     grpc_name="ring_hash_experimental",
     connects_to_all=False,
+    connects_early=False,
     equal=False,
 )
 POLICIES = {one.name: one for one in (PICK_FIRST, ROUND_ROBIN, WEIGHTED_ROUND_ROBIN, RING_HASH)}

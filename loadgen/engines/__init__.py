@@ -20,10 +20,14 @@ class Connectivity:
     """Addresses that could not be connected to."""
     reason: str
     """Why one of them failed, or ""."""
+    early: bool = True
+    """Connections are made before calls; otherwise there is nothing to wait for."""
 
     @property
     def settled(self) -> bool:
         """Each known address is connected or has failed, and one at least is connected."""
+        if not self.early:
+            return True
         return self.connected > 0 and (self.known is None or self.connected + self.failing >= self.known)
 
 

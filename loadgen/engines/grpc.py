@@ -42,7 +42,8 @@ class GrpcEngine:
         self._target = target
         self._attribution = attribution
         self._options = options
-        self._log = ConnectionLog(ledger, knows_all=policies.of(options.policy).connects_to_all)
+        self._policy = policies.of(options.policy)
+        self._log = ConnectionLog(ledger, knows_all=self._policy.connects_to_all)
         self._current: Generation | None = None
         self._retired: dict[asyncio.Task[None], Generation] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -97,7 +98,7 @@ class GrpcEngine:
         while time.monotonic() < end:
             for connection in generation.connections:
                 connection.channel.get_state(try_to_connect=True)
-            if self._read(generation).settled:
+            if self._read(generation).settled or not self._policy.connects_early:
                 return
             await asyncio.sleep(0.005)
 
@@ -122,6 +123,8 @@ class GrpcEngine:
     async def connectivity(self) -> Connectivity:
         """Start connecting and tell how far it is."""
         assert self._current is not None, "update comes first"
+        if not self._policy.connects_early:
+            return Connectivity(None, 0, 0, "", early=False)
         connections = self._current.connections
         states = [one.channel.get_state(try_to_connect=True) for one in connections]
         if not self._options.per_call:

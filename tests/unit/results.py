@@ -56,6 +56,7 @@ def result(  # a test names what matters to it
     shards: Sequence[Part] = (Part(0, 1, STARTED, 10 * SECOND),),
     replicas: Sequence[Replica] | None = None,
     warmup: Totals | None = None,
+    latencies: Mapping[str, Histogram] | None = None,
     evidence: Evidence = evidence(),  # noqa: B008
 ) -> Result:
     """Return a result in which each backend answered so many calls; the failed ones are unattributed."""
@@ -78,7 +79,14 @@ def result(  # a test names what matters to it
         messages_in=ok,
         unattributed=Backend(unattributed_ok + failed, unattributed_ok, failed, None, None, histogram()),
         backends={
-            name: Backend(count, count, 0, number * MS, duration, histogram(*[2 * MS] * count))
+            name: Backend(
+                count,
+                count,
+                0,
+                number * MS,
+                duration,
+                (latencies or {}).get(name) or histogram(*[2 * MS] * count),
+            )
             for number, (name, count) in enumerate(calls.items())
         },
         latency=latency,

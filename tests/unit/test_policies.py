@@ -169,9 +169,11 @@ GOOD: list[tuple[str, str | None, dict[str, Any]]] = [
     ("pick_first", '{"shuffleAddressList": true}', {"pick_first": {"shuffleAddressList": True}}),
     (
         "weighted_round_robin",
-        '{"enableOobLoadReport": true, "oobReportingPeriod": "1m", "blackoutPeriod": "0.5s",'
-        ' "weightExpirationPeriod": "3m", "weightUpdatePeriod": "250ms", "errorUtilizationPenalty": 2,'
-        ' "metricNamesForComputingUtilization": ["named_metrics.queue"]}',
+        (
+            '{"enableOobLoadReport": true, "oobReportingPeriod": "1m", "blackoutPeriod": "0.5s",'
+            ' "weightExpirationPeriod": "3m", "weightUpdatePeriod": "250ms", "errorUtilizationPenalty": 2,'
+            ' "metricNamesForComputingUtilization": ["named_metrics.queue"]}'
+        ),
         {
             "weighted_round_robin": {
                 "enableOobLoadReport": True,
@@ -184,7 +186,11 @@ GOOD: list[tuple[str, str | None, dict[str, Any]]] = [
             }
         },
     ),
-    ("ring_hash", '{"minRingSize": 10}', {"ring_hash_experimental": {"minRingSize": 10, "requestHashHeader": "user"}}),
+    (
+        "ring_hash",
+        '{"minRingSize": 10}',
+        {"ring_hash_experimental": {"minRingSize": 10, "requestHashHeader": "user"}},
+    ),
 ]
 
 
@@ -211,7 +217,11 @@ def test_grpc_takes_it(policy: str, config: str | None, expected: dict[str, Any]
     [
         ("round_robin", "{'a': 1}", "--lb-config is not JSON"),
         ("round_robin", "[]", "--lb-config is a JSON object"),
-        ("round_robin", '{"shuffleAddressList": true}', "round_robin has no 'shuffleAddressList': it takes no"),
+        (
+            "round_robin",
+            '{"shuffleAddressList": true}',
+            "round_robin has no 'shuffleAddressList': it takes no",
+        ),
         ("weighted_round_robin", '{"blackout": "1s"}', "no 'blackout': did you mean blackoutPeriod?"),
         ("weighted_round_robin", '{"zzz": 1}', "has no 'zzz': it has enableOobLoadReport, oob"),
         ("weighted_round_robin", '{"weighted_round_robin": {}}', "give what is inside"),
@@ -241,9 +251,15 @@ def test_what_grpc_would_ignore_or_fail_on_is_refused(policy: str, config: str, 
         (["--hash-header", "user"], "--hash-header needs --lb-policy ring_hash"),
         ([*BY_USER], "--hash-header user is in no --metadata"),
         ([*BY_USER[:3], "user-bin"], "is a key of binary values"),
-        ([*BY_USER, "-m", "user:a", "--expect-backends", "2"], "connects to a backend when a call goes there"),
+        (
+            [*BY_USER, "-m", "user:a", "--expect-backends", "2"],
+            "ring_hash connects when calls come",
+        ),
         ([*WEIGHTED, "--connections", "per-call"], "forgets the loads reported"),
-        (["--lb-policy", "least_request"], "'pick_first', 'round_robin', 'weighted_round_robin', 'ring_hash'"),
+        (
+            ["--lb-policy", "least_request"],
+            "'pick_first', 'round_robin', 'weighted_round_robin', 'ring_hash'",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], says: str) -> None:
