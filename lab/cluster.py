@@ -22,6 +22,8 @@ ORIGIN = "cluster.local"
 SERVICE = "server.default.svc.cluster.local"
 HEADLESS = "server-headless.default.svc.cluster.local"
 
+FIRST = "server-1"
+
 SERVER_OPTIONS: Mapping[str, str] = {"drain-delay": "2s"}
 """Options of replicas, unless `LocalCluster` is given others for them."""
 
@@ -73,6 +75,7 @@ class LocalCluster:
         replicas: int = 3,
         *,
         server_options: Mapping[str, str] = MappingProxyType({}),
+        slow_options: Mapping[str, str] = MappingProxyType({}),
         ttl: int = 30,
         staleness: float = 0.0,
         start_limit: float = 30.0,
@@ -82,7 +85,8 @@ class LocalCluster:
     ) -> None:
         """Prepare it.
 
-        `server_options` are the server's, such as `{"delay": "5ms"}`, beside `SERVER_OPTIONS`.
+        `server_options` are the server's, such as `{"delay": "5ms"}`, beside `SERVER_OPTIONS`;
+        `slow_options` are those that the first replica has beside them, and no other.
         `ttl` (s) is of DNS answers, `staleness` (s) how long DNS lags behind changes after the
         start, `start_limit` (s) how long a replica may take to be ready, `grace` (s) how long to
         end before it is killed, as Kubernetes' terminationGracePeriodSeconds. `seed` makes the
@@ -98,6 +102,7 @@ class LocalCluster:
         self._initial = replicas
         self._staleness = staleness
         self._options = {**SERVER_OPTIONS, **server_options}
+        self._slow_options = slow_options
         self._start_limit = start_limit
         self._grace = grace
         self._on_change = on_change
@@ -227,7 +232,8 @@ class LocalCluster:
                     self._block.give_back(replica.address)
 
     async def _start(self, replica: Replica) -> None:
-        process = ReplicaProcess(self.guard, replica, self._options, self._changed)
+        slow = self._slow_options if replica.name == FIRST else {}
+        process = ReplicaProcess(self.guard, replica, {**self._options, **slow}, self._changed)
         self._processes[replica.name] = process
         try:
             await process.start(self._start_limit)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from lab import console
-from lab.cluster import LocalCluster
+from lab.cluster import FIRST, LocalCluster
 from lab.errors import LabError
 from lab.parameters import Seconds, ServerOption
 from lab.replicas import Replica, State
@@ -59,6 +59,13 @@ COMMANDS = """\
     multiple=True,
     help="Option of every server, such as max-connection-age=5s; may be repeated.",
 )
+@click.option(
+    "--slow-option",
+    "slow_options",
+    type=ServerOption(),
+    multiple=True,
+    help=f"Option of {FIRST} alone, such as delay=100ms, which makes it slow; may be repeated.",
+)
 def up(
     *,
     replicas: int,
@@ -66,6 +73,7 @@ def up(
     ttl: int,
     staleness: float,
     server_options: tuple[tuple[str, str], ...],
+    slow_options: tuple[tuple[str, str], ...],
 ) -> None:
     """Start a service with replicas and keep it until it is told to stop.
 
@@ -88,6 +96,7 @@ def up(
         cluster = LocalCluster(
             replicas,
             server_options=dict(server_options),
+            slow_options=dict(slow_options),
             ttl=ttl,
             staleness=staleness,
             on_change=tell,

@@ -35,3 +35,20 @@ def test_they_warn_of_one_replica_for_all():
 
 def test_they_say_what_an_autoscaler_does_first():
     assert "one replica for a moment" in notes("--set", "autoscaling.mode=hpa")
+
+
+def test_they_say_that_weights_need_reports():
+    weighted = sets("headless=true", "lbPolicy=weighted_round_robin")
+    assert "--set server.orca=per-call" in notes(*weighted)
+    assert "server.orca" not in notes(*weighted, "--set", "server.orca=both")
+    out_of_band = [*weighted, "--set-json", 'loadgen.config.lb_config={"enableOobLoadReport": true}']
+    assert "--set server.orca=oob" in notes(*out_of_band, "--set", "server.orca=per-call")
+    assert "server.orca" not in notes(*out_of_band, "--set", "server.orca=oob")
+
+
+def test_they_name_the_slow_replica_and_the_key():
+    slow = sets("server.slowReplica.enabled=true")
+    assert "3 replicas, one of them slow (100ms a call)," in notes(*slow)
+    assert "by hpa, and a slow one beside them" in notes(*slow, "--set", "autoscaling.mode=hpa")
+    key = sets("lbPolicy=ring_hash", "loadgen.config.hash_header=user", "loadgen.config.metadata={user:ann}")
+    assert "calls with the same user to the same replica" in notes(*key)

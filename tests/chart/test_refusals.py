@@ -29,6 +29,13 @@ SCHEMA = [
     (["server.delay=20"], "at '/server/delay'"),
     (["server.delay=fast"], "at '/server/delay': 'fast' does not match pattern"),
     (["server.errorRatio=2"], "at '/server/errorRatio': maximum: got 2, want 1"),
+    (["server.slowReplica.delay=null"], "at '/server/slowReplica': missing property 'delay'"),
+    (["server.slowReplica.delay=slow"], "at '/server/slowReplica/delay'"),
+    (["server.slowReplica.count=2"], "at '/server/slowReplica': additional properties 'count' not allowed"),
+    (["server.orca=yes"], "at '/server/orca': value must be one of 'per-call', 'oob', 'both'"),
+    (["loadgen.config.lb_config=5"], "at '/loadgen/config/lb_config': got number"),
+    (["loadgen.config.hash_header=a b"], "at '/loadgen/config/hash_header': 'a b' does not match"),
+    (["loadgen.config.hash_header=a-bin"], "at '/loadgen/config/hash_header': 'not' failed"),
     (["server.slots=-1"], "at '/server/slots': minimum: got -1, want 0"),
     (["server.memory.perCall=lots"], "at '/server/memory/perCall': 'lots' does not match pattern"),
     (["server.memory.hold=30"], "at '/server/memory/hold': got number, want null or string"),
@@ -84,6 +91,7 @@ HELD = ["server.memory.perCall=225Ki", "server.memory.hold=30s"]
 TLS = "tls.existingSecret=pair"
 ELSE = ["server.enabled=false", "loadgen.config.target=else:1"]
 WATCH = ["loadgen.config.discovery=watch"]
+RING = ["lbPolicy=ring_hash", "loadgen.config.hash_header=user", "loadgen.config.metadata={User:ann}"]
 CROSS = [
     (
         ["loadgen.mode=search", "loadgen.parallelism=2"],
@@ -341,7 +349,32 @@ CROSS = [
     ),
     (
         ["lbPolicy=pick_first", "loadgen.config.health_check=true"],
-        "loadgen.config.health_check needs lbPolicy round_robin: pick_first ignores it.",
+        "loadgen.config.health_check needs lbPolicy round_robin or another one that heeds it: pick_first",
+    ),
+    (
+        ["server.slowReplica.enabled=true", "replicaCount=1"],
+        "server.slowReplica.enabled is true but replicaCount, which counts the slow one too, is 1",
+    ),
+    (
+        ["server.slowReplica.enabled=true", "server.delay=1.5s"],
+        "server.slowReplica.delay is 100ms, which must be more than server.delay, 1.5s",
+    ),
+    (["lbPolicy=ring_hash"], "lbPolicy is ring_hash, so loadgen.config.hash_header must say which"),
+    (
+        ["lbPolicy=ring_hash", "loadgen.config.hash_header=user", "loadgen.config.metadata={a:user}"],
+        "loadgen.config.hash_header is user but loadgen.config.metadata has no such key",
+    ),
+    (
+        [*RING, "loadgen.config.expect_backends=1"],
+        "loadgen.config.expect_backends is 1 but lbPolicy is ring_hash, which connects when calls come",
+    ),
+    (
+        ["loadgen.config.hash_header=user"],
+        "loadgen.config.hash_header is user but lbPolicy is round_robin: it is for ring_hash.",
+    ),
+    (
+        ["lbPolicy=weighted_round_robin", "loadgen.config.connections=per-call"],
+        "loadgen.config.connections is per-call, which forgets the loads reported, but lbPolicy is",
     ),
     (
         ["loadgen.activeDeadlineSeconds=300"],

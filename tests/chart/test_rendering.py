@@ -1,9 +1,11 @@
 """What is rendered for which values."""
 
 import itertools
+import json
 
 import pytest
 
+from loadgen.commands.run import run
 from tests.chart.helm import CHART, PRESETS, ROOT, Manifests, helm, sets
 
 MODES = ("none", "hpa", "keda")
@@ -33,7 +35,11 @@ def test_a_preset_renders_what_it_says(preset, snapshot):
 TOGGLES = [
     combination
     for combination in itertools.product(
-        (True, False), ("round_robin", "pick_first"), MODES, (True, False), (True, False)
+        (True, False),
+        ("round_robin", "pick_first", "weighted_round_robin"),
+        MODES,
+        (True, False),
+        (True, False),
     )
     if combination[3] or combination[2] == "none"  # without servers there is nothing to scale
 ]
@@ -217,6 +223,56 @@ def test_options_of_the_server_reach_it():
 def environment(*arguments):
     container = Manifests(*arguments).one("Deployment")["spec"]["template"]["spec"]["containers"][0]
     return {one["name"]: one.get("value") for one in container["env"]}
+
+
+SLOW = sets("headless=true", "server.slowReplica.enabled=true", "server.delay=5ms", "server.slots=4")
+
+
+def test_one_replica_is_slow_behind_the_same_services():
+    manifests = Manifests(*SLOW)
+    by_name = {one["metadata"]["name"]: one["spec"] for one in manifests.kind("Deployment")}
+    assert set(by_name) == {"demo-grpc-spread", "demo-grpc-spread-slow"}
+    main, slow = by_name["demo-grpc-spread"], by_name["demo-grpc-spread-slow"]
+    assert (main["replicas"], slow["replicas"]) == (2, 1)
+    assert manifests.plan["expect_backends"] == 3
+    labels = [one["template"]["metadata"]["labels"] for one in (main, slow)]
+    selectors = [one["selector"]["matchLabels"] for one in (main, slow)]
+    for mine, other in ((0, 1), (1, 0)):
+        assert selectors[mine].items() <= labels[mine].items()
+        assert not selectors[mine].items() <= labels[other].items()
+    shared = [one["spec"]["selector"] for one in manifests.kind("Service")]
+    shared.append(manifests.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"])
+    for selector in shared:
+        assert all(selector.items() <= one.items() for one in labels)
+    pods = [one["template"]["spec"] for one in (main, slow)]
+    variables = [{e["name"]: e.get("value") for e in pod["containers"][0].pop("env")} for pod in pods]
+    assert [one.pop("SERVER_DELAY") for one in variables] == ["5ms", "100ms"]
+    assert variables[0] == variables[1]
+    assert pods[0] == pods[1]
+
+
+def test_a_slow_replica_is_another_run_and_its_delay_too():
+    runs = {Manifests(*more).run for more in (SLOW[:2], SLOW, [*SLOW, *sets("server.slowReplica.delay=1s")])}
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("mode", ["hpa", "keda"])
+def test_an_autoscaler_leaves_the_slow_replica_alone(mode):
+    manifests = Manifests(*SLOW, "--set", f"autoscaling.mode={mode}")
+    (scaled,) = [one for one in manifests.kind("Deployment") if "replicas" not in one["spec"]]
+    target = (manifests.kind("HorizontalPodAutoscaler") + manifests.kind("ScaledObject"))[0]
+    assert target["spec"]["scaleTargetRef"]["name"] == scaled["metadata"]["name"] == "demo-grpc-spread"
+
+
+@pytest.mark.parametrize("config", ["{blackoutPeriod: 0s}", '\'{"blackoutPeriod": "0s"}\''])
+def test_a_policys_configuration_reaches_the_load_generator(config, tmp_path):
+    (tmp_path / "values.yaml").write_text(f"loadgen: {{config: {{lb_config: {config}}}}}")
+    reports = sets("lbPolicy=weighted_round_robin", "server.orca=per-call")
+    manifests = Manifests(*reports, "-f", str(tmp_path / "values.yaml"))
+    (tmp_path / "plan.yaml").write_text(manifests.one("ConfigMap")["data"]["plan.yaml"])
+    context = run.make_context("run", ["--config", str(tmp_path / "plan.yaml")])
+    assert json.loads(context.params["lb_config"]) == {"blackoutPeriod": "0s"}
+    assert environment(*reports)["SERVER_ORCA"] == "per-call"
 
 
 HELD = sets("server.memory.perCall=225Ki", "server.memory.hold=30s")

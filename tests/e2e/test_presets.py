@@ -11,6 +11,7 @@ CALLS = {
     "headless-round-robin": 3000,
     "hpa-memory": 1000,
     "keda-memory": 1000,
+    "slow-replica": 1200,
     "staging-capacity": 1000,
 }
 """How many each makes: of its own, or in 10 s at its rate."""

@@ -176,7 +176,7 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         "slow_backend",
         result(EVEN, latencies=SLOW),
         (
-            "Backend c is slow: its median, 40 ms, is 20.0 times that of the 2 fast ones (2 ms), its p99 40 ms",
+            "Backend c is slow: its median, 40 ms, is 20.0 times that of the 2 fast ones (2 ms), its p99 40",
             "beside 2 ms. It got 33.3% of the calls. round_robin gives it its turn",
             "In its place weighted_round_robin sends it fewer, if servers report load",
         ),

@@ -109,13 +109,29 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* The server's pod template. Also part of the Job's name: other servers, another run. */}}
+{{/* What tells the pods of the two Deployments apart: dict "context" $ "group" "main" or "slow". All else selects both,
+     by their component. An autoscaler counts every pod that its Deployment's selector matches. */}}
+{{- define "grpc-spread.server.selectorLabels" -}}
+{{ include "grpc-spread.selectorLabels" (dict "context" .context "component" "server") }}
+grpc-spread/group: {{ .group }}
+{{- end -}}
+
+{{/* How many replicas the main Deployment has: replicaCount is of both. */}}
+{{- define "grpc-spread.server.replicas" -}}
+{{- sub (.Values.replicaCount | int) (ternary 1 0 .Values.server.slowReplica.enabled) -}}
+{{- end -}}
+
+{{/* The server's pod template. Also part of the Job's name: other servers, another run.
+     dict "context" $ "group" "main" or "slow" */}}
 {{- define "grpc-spread.server.template" -}}
+{{- $group := .group -}}
+{{- with .context -}}
 {{- $server := .Values.server -}}
 {{- $this := dict "context" . "component" "server" -}}
+{{- $labels := include "grpc-spread.podLabels" $this | fromYaml -}}
 metadata:
   labels:
-    {{- include "grpc-spread.podLabels" $this | nindent 4 }}
+    {{- mergeOverwrite $labels (dict "grpc-spread/group" $group) | toYaml | nindent 4 }}
   {{- with $server.podAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -158,7 +174,7 @@ spec:
           value: {{ $server.drain.delaySeconds | int }}s
         - name: SERVER_DRAIN_TIMEOUT
           value: {{ $server.drain.timeoutSeconds | int }}s
-        {{- with $server.delay }}
+        {{- with ternary $server.slowReplica.delay $server.delay (eq $group "slow") }}
         - name: SERVER_DELAY
           value: {{ . | quote }}
         {{- end }}
@@ -185,6 +201,10 @@ spec:
           value: {{ $server.memory.hold | quote }}
         - name: SERVER_MEMORY_MAX
           value: {{ include "grpc-spread.server.memoryMax" . | quote }}
+        {{- end }}
+        {{- with $server.orca }}
+        - name: SERVER_ORCA
+          value: {{ . }}
         {{- end }}
         {{- with $server.maxConnectionAge }}
         - name: SERVER_MAX_CONNECTION_AGE
@@ -242,6 +262,17 @@ spec:
         secretName: {{ . }}
   {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{/* The pod templates of all servers that there are. */}}
+{{- define "grpc-spread.server.templates" -}}
+{{- if .Values.server.enabled -}}
+{{- include "grpc-spread.server.template" (dict "context" . "group" "main") -}}
+{{- if .Values.server.slowReplica.enabled -}}
+{{- include "grpc-spread.server.template" (dict "context" . "group" "slow") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 
 {{/* The most that a server holds for calls: what is said, else 80 % of the memory limit. The rest is for the server itself. */}}
 {{- define "grpc-spread.server.memoryMax" -}}
@@ -285,6 +316,15 @@ grpc:
 
 {{- define "grpc-spread.lbPolicy" -}}
 {{- .Values.lbPolicy | default .Values.loadgen.config.lb_policy | default "pick_first" -}}
+{{- end -}}
+
+{{/* Which of `server.orca` its policy goes by, where it goes by load reports. */}}
+{{- define "grpc-spread.reports" -}}
+{{- if eq (include "grpc-spread.lbPolicy" .) "weighted_round_robin" -}}
+{{- /* lb_config may be JSON as text, whose quotes are then escaped */ -}}
+{{- $config := toJson .Values.loadgen.config.lb_config | replace "\\" "" | replace " " "" -}}
+{{- ternary "oob" "per-call" (contains "\"enableOobLoadReport\":true" $config) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether the load generator calls this release's own server. */}}
@@ -417,7 +457,7 @@ token_file: /etc/token/{{ .context.Values.loadgen.token.key }}
 {{- $_ := set $plan $key $value -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.server.enabled (include "grpc-spread.seesReplicas" .) (eq .Values.autoscaling.mode "none") (eq (include "grpc-spread.lbPolicy" .) "round_robin") (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
+{{- if and .Values.server.enabled (include "grpc-spread.seesReplicas" .) (eq .Values.autoscaling.mode "none") (hasSuffix "round_robin" (include "grpc-spread.lbPolicy" .)) (not $config.target) (not $config.cold) (ne (toString $config.connections) "per-call") (not (hasKey $plan "expect_backends")) -}}
 {{- $_ := set $plan "expect_backends" (.Values.replicaCount | int) -}}
 {{- end -}}
 {{- if and (include "grpc-spread.chance" .) (gt (int .Values.loadgen.parallelism) 1) (not (hasKey $plan "seed")) -}}
@@ -557,7 +597,6 @@ template:
      the readable part is cut: a Job's name may have 58 characters, for a pod adds its number to it. */}}
 {{- define "grpc-spread.loadgen.name" -}}
 {{- $spec := include "grpc-spread.loadgen.spec" (dict "context" . "name" "plan") -}}
-{{- $server := ternary (include "grpc-spread.server.template" .) "" .Values.server.enabled -}}
-{{- $hash := list .Release.Name (include "grpc-spread.plan" .) $spec $server (include "grpc-spread.runId" .) | join "\n" | sha256sum | trunc 8 -}}
+{{- $hash := list .Release.Name (include "grpc-spread.plan" .) $spec (include "grpc-spread.server.templates" .) (include "grpc-spread.runId" .) | join "\n" | sha256sum | trunc 8 -}}
 {{- include "grpc-spread.named" (dict "context" . "suffix" (printf "loadgen-%s" $hash) "most" 58) -}}
 {{- end -}}

@@ -1,0 +1,1 @@
+"""What a slow replica does to a load under each policy."""
