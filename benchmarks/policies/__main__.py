@@ -22,7 +22,7 @@ PART = "slow-replica"
 RATE = 120
 SLOTS = 4
 FAST, SLOW = 10, 125  # ms
-LENGTH, WARMUP, DEADLINE = 30, 15, 10  # s
+LENGTH, WARMUP = 20, 10  # s
 SLOW_NAME = "slow"
 QUICK = '"blackoutPeriod": "0s"'
 USERS = "user:{{randint 1 1000}}"
@@ -69,12 +69,15 @@ def row(case: Case, result: Result) -> str:
     p50, p99 = (result.latency.percentile(percent) / SECOND for percent in (50, 99))
     share = (slow.calls if slow else 0) / result.totals.sent
     failed = result.totals.failed + result.totals.dropped
-    cells = (case.name, f"{share:.1%}", ms(p50), ms(p99), _or_none(its), _or_none(worst), str(failed))
+    times = map(_time, (p50, p99, its, worst))
+    cells = (case.name, f"{share:.1%}", *times, str(failed))
     return f"| {' | '.join(cells)} |"
 
 
-def _or_none(seconds: float | None) -> str:
-    return "(no call)" if seconds is None else ms(seconds)
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "(no call)"
+    return ms(seconds) if seconds < 1 else f"{seconds:.1f} s"
 
 
 def measure(*, short: bool) -> str:
@@ -92,15 +95,15 @@ def measure(*, short: bool) -> str:
             result = run(
                 addresses(replicas, slow_first=case.slow_first),
                 *("--rps", str(RATE), "-z", f"{length}s", "--warmup", f"{warmup}s"),
-                *("--backend-from", "metadata:replica-name", "-t", f"{DEADLINE}s", *case.options),
+                *("--backend-from", "metadata:replica-name", "-t", "0s", *case.options),
             )
         rows.append(row(case, result))
         click.echo(rows[-1], err=True)
     capacity = [SLOTS * 1000 / delay for delay in (FAST, SLOW)]
     return "\n".join(rows) + (
-        f"\n\n{RATE} calls/s for {length} s after a warm-up of {warmup} s; a call that takes {DEADLINE} s"
-        f" fails. A fast replica takes {FAST} ms for a call and can do {capacity[0]:.0f} calls/s, the slow one"
-        f" takes {SLOW} ms and can do {capacity[1]:.0f}. Percentiles are of calls that succeeded."
+        f"\n\n{RATE} calls/s for {length} s after a warm-up of {warmup} s, without a deadline. A fast replica"
+        f" takes {FAST} ms for a call and can do {capacity[0]:.0f} calls/s, the slow one takes {SLOW} ms and"
+        f" can do {capacity[1]:.0f}."
     )
 
 

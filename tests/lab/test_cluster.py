@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import grpc
 import psutil
 import pytest
 
@@ -55,6 +56,14 @@ async def test_connections_to_the_cluster_ip_are_spread(connect):
         clients = [connect(cluster.target(headless=False)) for _ in range(30)]
         ids = set(await asyncio.gather(*(client.get() for client in clients)))
         assert ids == {replica.id for replica in await cluster.ready()}
+
+
+async def test_options_of_the_first_replica_are_no_others(connect):
+    async with LocalCluster(2, slow_options={"delay": "1h"}) as cluster:
+        slow, fast = await cluster.ready()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await connect(f"{slow.address}:{slow.port}").get(deadline=0.2)
+        assert await connect(f"{fast.address}:{fast.port}").get() == fast.id
 
 
 async def test_scaling_up_and_down():

@@ -72,7 +72,7 @@ async def up():
 
 
 async def test_a_session(up, gone):
-    lab = await up("--replicas", "1", "--headless")
+    lab = await up("--replicas", "1", "--headless", "--slow-option", "delay=1ms")
     address = (await lab.until(r"server-1 +(127\S+)  ready after .* id \S+"))[1]
     target = (await lab.until(r"headless +(dns://\S+)"))[1]
     assert re.fullmatch(r"dns://127\.0\.0\.1:\d+/server-headless\.default\.svc\.\S+", target)

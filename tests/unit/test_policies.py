@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import click
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from loadgen import policies
+from loadgen.commands.run import run as command
 from loadgen.errors import PlanError
 from loadgen.options import options_of
 from loadgen.plan import POLICIES, Plan
@@ -19,7 +21,7 @@ from loadgen.target import Uri
 from service_proto.orca_pb2 import OrcaLoadReport
 from service_proto.service_pb2 import Req, Res
 from tests.server.replica import Replica
-from tests.unit.command import loadgen, run
+from tests.unit.command import run
 
 USERS = 60
 WEIGHTED = ("--lb-policy", "weighted_round_robin")
@@ -83,29 +85,33 @@ def shares(content: dict[str, Any]) -> dict[str, float]:
 
 
 class TestWeightedRoundRobin:
-    LOAD = ("--rps", "300", "-z", "1500ms", "--warmup", "2s", *WEIGHTED)
+    LOAD = ("--rps", "300", "-z", "1s", "--warmup", "1s")
+    NAMED = ("--backend-from", "metadata:replica-name")
 
     def test_shares_follow_what_servers_report(self, serve: Serve) -> None:
         servers = serve(0.3, 0.3, 0.9)
-        content = run(target(servers), *self.LOAD, "--lb-config", json.dumps(QUICK), "--expect-backends", "3")
+        content = run(target(servers), *self.LOAD, *WEIGHTED, "--lb-config", json.dumps(QUICK))
         assert shares(content) == pytest.approx({"s0": 3 / 7, "s1": 3 / 7, "s2": 1 / 7}, abs=0.03)
         assert content["plan"]["lb_config"] == QUICK
         cause, *_ = content["summary"]["verdict"]
         assert cause["rule"] == "by_weight"
 
     def test_they_are_equal_without_reports_or_in_the_blackout(self, serve: Serve) -> None:
-        content = run(target(serve(0.3, None, 0.9)), *self.LOAD)  # 10 s of blackout
+        content = run(target(serve(0.3, None, 0.9)), *self.LOAD, *WEIGHTED)  # 10 s of blackout
         assert shares(content) == pytest.approx({"s0": 1 / 3, "s1": 1 / 3, "s2": 1 / 3}, abs=0.03)
 
-    def test_reports_out_of_band_weigh_as_well(self) -> None:
+    def test_a_slow_replica_is_named_and_spared_by_reports_out_of_band(self) -> None:
         config = json.dumps({**QUICK, "enableOobLoadReport": True, "oobReportingPeriod": "100ms"})
         with (
             Replica("--orca", "oob", "--delay", "2ms", "--name", "fast") as fast,
-            Replica("--orca", "oob", "--delay", "80ms", "--name", "slow") as slow,
+            Replica("--orca", "oob", "--delay", "60ms", "--name", "slow") as slow,
         ):
             uri = f"ipv4:127.0.0.1:{fast.port},127.0.0.1:{slow.port}"
-            name = ("--backend-from", "metadata:replica-name")
-            content = run(uri, *self.LOAD, "--lb-config", config, *name)
+            by_turns = run(uri, "-n", "80", "-c", "8", *self.NAMED, "--lb-policy", "round_robin")
+            content = run(uri, *self.LOAD, *self.NAMED, *WEIGHTED, "--lb-config", config)
+        (caution,) = [one for one in by_turns["summary"]["verdict"] if one["rule"] == "slow_backend"]
+        assert caution["text"].startswith("Backend slow (127.0.0.1:")
+        assert "It got 50.0% of the calls" in caution["text"]
         assert shares(content)["slow"] < 0.3
 
 
@@ -206,10 +212,10 @@ def test_a_configuration_as_grpc_gets_it(policy: str, config: str | None, expect
 
 
 @pytest.mark.parametrize(("policy", "config", "expected"), GOOD)
-def test_grpc_takes_it(policy: str, config: str | None, expected: dict[str, Any], serve: Serve) -> None:
-    options = () if config is None else ("--lb-config", config)
-    key = (*BY_USER[2:], "-m", "user:a") if policy == "ring_hash" else ()
-    assert run(target(serve(None)), "--lb-policy", policy, *options, *key, "-n", "3")["totals"]["ok"] == 3
+async def test_grpc_takes_it(policy: str, config: str | None, expected: Any, serve: Serve) -> None:
+    uri = Uri.parse(target(serve(None)))
+    async with options_of(plan(policy, config), uri).channel(uri.text) as channel:
+        await channel.unary_unary("/Service/Get")(b"", metadata=(("user", "a"),))
 
 
 @pytest.mark.parametrize(
@@ -263,9 +269,9 @@ def test_what_grpc_would_ignore_or_fail_on_is_refused(policy: str, config: str, 
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], says: str) -> None:
-    ended = loadgen("run", "x:1", *options)
-    assert ended.code == 2
-    assert says in ended.complaints[-1]
+    with pytest.raises(click.UsageError) as raised:
+        command.main(["x:1", *options], standalone_mode=False)
+    assert says in raised.value.format_message()
 
 
 def test_a_policy_of_another_version_is_no_error() -> None:
