@@ -234,13 +234,13 @@ def by_weight(result: Result) -> str | None:
     spread = Spread.of(result)
     if policies.of(result.evidence.policy) is not policies.WEIGHTED_ROUND_ROBIN or spread.backends < 2:
         return None
-    if spread.even:
-        return None
     waits = blackout(result)
+    if spread.even or waits >= result.duration / 1e9:
+        return None
     return (
         f"weighted_round_robin gave {spread.backends} backends {spread.least / result.totals.sent:.1%} to"
         f" {spread.most / result.totals.sent:.1%} of the calls, by the load that they reported (ORCA): who"
-        f" can do more gets more.{f' In its first {waits:g} s they got as many each.' if waits else ''}"
+        f" can do more gets more.{f' In the first {waits:g} s they got as many each.' if waits else ''}"
     )
 
 

@@ -4,9 +4,11 @@ gRPC takes a field that it does not know for no field, and one that it cannot re
 every call fails. So what is configured is checked here, before any load.
 """
 
+import contextlib
 import difflib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import durationpy
 
 from loadgen.errors import PlanError
+
+_DURATION = re.compile(r"(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+")
 
 Field = Callable[[Any], Any]
 """Takes a field's value, returns it as gRPC has it; raises ValueError saying what it must be."""
@@ -31,10 +35,10 @@ def _switch(value: Any) -> bool:
 
 def _period(value: Any) -> str:
     """Return a duration as protobuf's JSON has it: seconds, with at most 9 places."""
-    try:
-        seconds = durationpy.from_str(value).total_seconds() if isinstance(value, str) else math.nan
-    except (durationpy.DurationError, ValueError, OverflowError):
-        seconds = math.nan
+    seconds = math.nan
+    if isinstance(value, str) and _DURATION.fullmatch(value):  # durationpy finds one within any text
+        with contextlib.suppress(durationpy.DurationError, OverflowError):
+            seconds = durationpy.from_str(value).total_seconds()
     if not 0 <= seconds <= 86_400:
         raise ValueError('is a duration up to 24h in quotes, such as "10s" or "500ms"')
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"

@@ -234,6 +234,7 @@ async def test_grpc_takes_it(policy: str, config: str | None, expected: Any, ser
         ("weighted_round_robin", '{"blackoutPeriod": 10}', "blackoutPeriod is a duration"),
         ("weighted_round_robin", '{"blackoutPeriod": "-1s"}', 'duration up to 24h in quotes, such as "10s"'),
         ("weighted_round_robin", '{"blackoutPeriod": "soon"}', 'not "soon"'),
+        ("weighted_round_robin", '{"blackoutPeriod": "1s or so"}', 'not "1s or so"'),
         ("weighted_round_robin", '{"enableOobLoadReport": "yes"}', "is true or false"),
         ("weighted_round_robin", '{"oobReportingPeriod": "1s"}', 'needs "enableOobLoadReport": true'),
         ("weighted_round_robin", '{"errorUtilizationPenalty": -1}', "is a number from 0"),

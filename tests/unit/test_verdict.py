@@ -133,11 +133,11 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
     ),
     "weighed": (
         "by_weight",
-        result(UNEVEN, evidence=WEIGHED, plan={"warmup": "4s"}),
+        result(UNEVEN, evidence=WEIGHED, plan={"warmup": "4s"}, duration=30 * SECOND),
         (
             "gave 3 backends 25.0% to 50.0% of the calls",
             "by the load that they reported",
-            "In its first 6 s they",
+            "In the first 6 s they",
         ),
     ),
     "weighed from the start": (
@@ -406,6 +406,7 @@ SILENT: dict[str, tuple[str, Result]] = {
         "closed_hides_stalls",
         result(EVEN, plan={"rps": 5.0}, latency=STALLED),
     ),
+    "uneven before reports weigh": ("by_weight", result(UNEVEN, evidence=WEIGHED, duration=9 * SECOND)),
     "three times as slow, but by little": (
         "slow_backend",
         result(EVEN, latencies={"c": histogram(*[6 * MS] * 100)}),
