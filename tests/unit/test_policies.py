@@ -152,10 +152,6 @@ class TestRingHash:
             user for user in before if before[user] == "s1"
         }
 
-    def test_the_plan_goes_by_the_key_without_its_values(self, serve: Serve) -> None:
-        content = run(target(serve(None)), *BY_USER, "-m", "USER:{{number}}", "-n", "5")
-        assert (content["plan"]["hash_header"], content["plan"]["metadata"]) == ("user", ["user:..."])
-
 
 @pytest.mark.parametrize("name", [one.name for one in policies.POLICIES.values() if one.health])
 def test_a_policy_heeds_health_if_it_says_so(name: str, serve: Serve) -> None:
@@ -273,6 +269,12 @@ def test_options_that_do_not_go_together(options: list[str], says: str) -> None:
     with pytest.raises(click.UsageError) as raised:
         command.main(["x:1", *options], standalone_mode=False)
     assert says in raised.value.format_message()
+
+
+def test_the_result_has_the_key_without_its_values() -> None:
+    content = plan("ring_hash", '{"minRingSize": 9}').to_json()
+    assert (content["hash_header"], content["metadata"]) == ("user", ["user:..."])
+    assert content["lb_config"] == {"minRingSize": 9}
 
 
 def test_a_policy_of_another_version_is_no_error() -> None:

@@ -486,10 +486,10 @@ def test_a_rule_says_nothing_without_evidence(rule: str, result: Result) -> None
     assert rule not in {finding.rule for finding in judge(result)}
 
 
-@pytest.mark.parametrize("backends", [2, 3, 8])
+@pytest.mark.parametrize("backends", [2, 3])
 def test_no_backend_is_slow_by_chance(backends: int) -> None:
     random = np.random.default_rng(backends)
-    names = "abcdefgh"[:backends]
+    names = "abc"[:backends]
     found = 0
     for _ in range(1000):
         # a tail so heavy that ratio and difference say nothing
