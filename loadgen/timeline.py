@@ -108,7 +108,7 @@ class Timeline:
         if counts is None or not rows:
             return None
         coarse = (self._origin + rows - 1) // COARSER - self._origin // COARSER + 1
-        return Cells(counts[:, :coarse].T.astype(np.int64))
+        return Cells(counts[:, :coarse].T.copy())
 
 
 def _halve(counts: "NDArray[np.int64]", *, odd: bool) -> None:
