@@ -45,8 +45,8 @@ class Cells:
 
     __slots__ = ("counts",)
 
-    def __init__(self, counts: "NDArray[np.int64]") -> None:
-        """Hold `counts`, of shape (intervals, CELLS)."""
+    def __init__(self, counts: "NDArray[np.int64] | NDArray[np.uint32]") -> None:
+        """Hold `counts`, of shape (intervals, CELLS); those that others are added to must be int64."""
         self.counts = counts
 
     @classmethod
@@ -107,7 +107,9 @@ class Cells:
             raise ValueError(str(error)) from None
         if len(data) not in (4 * size, 8 * size):
             raise ValueError(f"{len(data)} bytes are not {rows} rows of {CELLS} counts")
-        counts = np.frombuffer(data, "<u4" if len(data) == 4 * size else "<u8").astype(np.int64)
+        if len(data) == 4 * size:  # the usual ones are not copied: merging reads many
+            return cls(np.frombuffer(data, "<u4").reshape(rows, CELLS))
+        counts = np.frombuffer(data, "<u8").astype(np.int64)
         if len(counts) and int(counts.min()) < 0:
             raise ValueError("a count is too large")
         return cls(counts.reshape(rows, CELLS))

@@ -201,7 +201,7 @@ def _timeline(one: Timeline, other: Timeline) -> Timeline:
         numbers = np.arange(len(timeline.latency)) + timeline.start // timeline.interval
         latency.add(timeline.latency, numbers * timeline.interval // interval - first)
 
-    return Timeline(
+    made = Timeline(
         interval=interval,
         start=first * interval,
         sent=summed(placed(one, one.sent), placed(other, other.sent)),
@@ -211,6 +211,12 @@ def _timeline(one: Timeline, other: Timeline) -> Timeline:
         failures=by_name(one.failures, other.failures),
         latency=latency,
     )
+    coarse = made.coarse()
+    for timeline in (one, other):
+        numbers = (np.array(timeline.coarse(), np.int64) - coarse.start) // coarse.step
+        for name, cells in timeline.latencies.items():
+            made.latencies.setdefault(name, Cells.of([{}] * len(coarse))).add(cells, numbers)
+    return made
 
 
 def _events(results: list[tuple[Result, int]]) -> list[Event]:

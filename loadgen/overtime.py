@@ -46,16 +46,35 @@ def known(result: Result) -> list[int] | None:
     return made
 
 
+def of_backends(result: Result) -> dict[str, Any]:
+    """Return percentiles of each backend's calls, in rows of several intervals, times in seconds."""
+    timeline, rows = result.timeline, result.timeline.coarse()
+
+    def each(percent: float) -> dict[str, list[float | None]]:
+        return {
+            name: _seconds([cells.percentile(slice(row, row + 1), percent) for row in range(len(cells))])
+            for name, cells in timeline.latencies.items()
+        }
+
+    return {
+        "start_s": (rows.start - result.started) / 1e9,
+        "interval_s": rows.step / 1e9,
+        "p50_s": each(50),
+        "p99_s": each(99),
+    }
+
+
+def _seconds(times: list[int | None]) -> list[float | None]:
+    return [None if time is None else time / 1e9 for time in times]
+
+
 def summary(result: Result) -> dict[str, Any]:
     """Return the rows that are derived from timeline and events, times in seconds since the start."""
-
-    def seconds(times: list[int | None]) -> list[float | None]:
-        return [None if time is None else time / 1e9 for time in times]
-
     return {
         "start_s": (result.timeline.start - result.started) / 1e9,
         "interval_s": result.timeline.interval / 1e9,
-        "p50_s": seconds(percentiles(result, 50)),
-        "p99_s": seconds(percentiles(result, 99)),
+        "p50_s": _seconds(percentiles(result, 50)),
+        "p99_s": _seconds(percentiles(result, 99)),
         "backends_known": known(result),
+        "backends": of_backends(result),
     }

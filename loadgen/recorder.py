@@ -110,7 +110,7 @@ class Recorder:
         wall = sent + self.started
         self.timeline.add(sent_series(backend), wall)
         self.timeline.add(failed_series(backend[~ok]), wall[~ok])
-        self.timeline.took(wall, latency)
+        self.timeline.took(wall, latency, backend)
         self._count(backend, outcome, ok, sent)
         for number in np.unique(backend[ok]).tolist():
             mine = ok & (backend == number)

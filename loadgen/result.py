@@ -11,6 +11,7 @@ from loadgen import goal
 from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
+from loadgen.timeline import COARSER
 
 Json = dict[str, Any]
 
@@ -100,11 +101,22 @@ class Timeline:
     """Calls that failed, of those sent to each backend: of backends that have some."""
     latency: Cells = field(default_factory=lambda: Cells.of(()))
     """done - due of all calls, by `loadgen.cells`."""
+    latencies: dict[str, Cells] = field(default_factory=dict)
+    """The same of the calls that each backend was sent, in rows of `COARSER` intervals: see `coarse`."""
 
     def is_even(self) -> bool:
         """Return whether all lists have one length."""
         lists = (self.sent, self.failed, self.dropped, *self.backends.values(), *self.failures.values())
         return {len(one) for one in lists} == {len(self.latency)}
+
+    def coarse(self) -> range:
+        """Return when (ns since the Unix epoch) each row of `latencies` begins.
+
+        They lie on the grid of their own length, so the first may begin before `start`.
+        """
+        length = COARSER * self.interval
+        end = self.start + len(self.sent) * self.interval
+        return range(self.start // length * length, end if self.sent else 0, length)
 
 
 @dataclass(slots=True)

@@ -61,6 +61,7 @@ def to_json(result: Result, summary: Json) -> Json:
             "backends": result.timeline.backends,
             "failures": result.timeline.failures,
             "latency": result.timeline.latency.encode(),
+            "latencies": {name: cells.encode() for name, cells in result.timeline.latencies.items()},
         },
         "events": [{"at_ns": event.at, "name": event.name, **event.attributes} for event in result.events],
         "events_left_out": result.events_left_out,
@@ -90,7 +91,6 @@ def from_json(content: object) -> Result:
 
 
 def _read(content: Json) -> Result:
-    timeline = content["timeline"]
     return Result(
         plan=content["plan"],
         pacing=content["pacing"],
@@ -112,16 +112,7 @@ def _read(content: Json) -> Result:
         lag=_histogram_of(content["lag"], "lag"),
         failed_latency=_histogram_of(content["failed_latency"], "failed_latency"),
         outcomes=[Outcome(**outcome) for outcome in content["outcomes"]],
-        timeline=Timeline(
-            timeline["interval_ns"],
-            timeline["start_ns"],
-            timeline["sent"],
-            timeline["failed"],
-            timeline["dropped"],
-            timeline["backends"],
-            timeline.get("failures", {}),
-            _cells_of(timeline),
-        ),
+        timeline=_timeline_of(content["timeline"]),
         events=[
             Event(
                 event["at_ns"],
@@ -137,14 +128,29 @@ def _read(content: Json) -> Result:
     )
 
 
-def _cells_of(timeline: Json) -> Cells:
-    rows = len(timeline["sent"])
-    if "latency" not in timeline:
-        return Cells.of([{}] * rows)
+def _timeline_of(content: Json) -> Timeline:
+    rows = len(content["sent"])
+    made = Timeline(
+        content["interval_ns"],
+        content["start_ns"],
+        content["sent"],
+        content["failed"],
+        content["dropped"],
+        content["backends"],
+        content.get("failures", {}),
+        _cells_of(content["latency"], rows, "latency") if "latency" in content else Cells.of([{}] * rows),
+    )
+    coarse = len(made.coarse())
+    for name, text in content.get("latencies", {}).items():
+        made.latencies[name] = _cells_of(text, coarse, f"latencies.{name}")
+    return made
+
+
+def _cells_of(text: str, rows: int, where: str) -> Cells:
     try:
-        return Cells.decode(timeline["latency"], rows)
+        return Cells.decode(text, rows)
     except ValueError as error:
-        raise ValueError(f"is damaged: timeline.latency is no counts of cells ({error})") from None
+        raise ValueError(f"is damaged: timeline.{where} is no counts of cells ({error})") from None
 
 
 def _plain(thing: Totals | Outcome | Evidence | Replica) -> Json:

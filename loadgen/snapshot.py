@@ -178,6 +178,11 @@ def _timeline(names: list[str], recorder: Recorder) -> Timeline:
         backends=_named(names, sent),
         failures=_named(names, failed),
         latency=timeline.durations(rows),
+        latencies={
+            names[number]: cells
+            for number in numbers
+            if (cells := timeline.durations_of(number, rows)) is not None
+        },
     )
 
 

@@ -122,6 +122,7 @@ def times(result: Result, factor: int) -> Result:
             {name: cells(counts) for name, counts in timeline.backends.items()},
             {name: cells(counts) for name, counts in timeline.failures.items()},
             Cells(timeline.latency.counts * factor),
+            {name: Cells(one.counts * factor) for name, one in timeline.latencies.items()},
         ),
     )
 

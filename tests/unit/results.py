@@ -102,6 +102,7 @@ def result(  # a test names what matters to it
             [dropped],
             {name: [count] for name, count in calls.items()},
             latency=Cells.of([{99: sent} if sent else {}]),
+            latencies={name: Cells.of([{99: count}]) for name, count in calls.items()},
         ),
         events=list(events),
         events_left_out=0,

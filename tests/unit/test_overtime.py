@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadgen import overtime
-from loadgen.cells import Cells, cells
+from loadgen.cells import Cells, cells, middle
 from loadgen.events import Event
 from loadgen.report.overtime import BACKENDS, COLUMNS, chart, delays, events
 from loadgen.report.text import render
@@ -174,3 +174,14 @@ def test_a_timeline_that_is_nowhere_near_the_run_is_still_drawn(start: int) -> N
     assert len(list(chart(made))) >= 6
     assert overtime.summary(made)["interval_s"] == 0.2
     assert list(delays(made))
+
+
+def test_each_backend_has_percentiles_of_its_own_in_longer_rows() -> None:
+    made = over_time({"a": [1] * 20, "b": [1] * 20})
+    none = [{}] * (len(made.timeline.coarse()) - 1)
+    made.timeline.latencies = {"a": Cells.of([{50: 98, 90: 2}, *none]), "b": Cells.of([*none, {40: 1}])}
+    found = overtime.of_backends(made)
+    assert (found["interval_s"], -1.8 < found["start_s"] <= 0) == (1.6, True)
+    blank = [None] * len(none)
+    assert found["p50_s"] == {"a": [middle(50) / 1e9, *blank], "b": [*blank, middle(40) / 1e9]}
+    assert found["p99_s"]["a"][0] == middle(90) / 1e9

@@ -124,6 +124,10 @@ BAD = {
     "a plan without target": (spoil(plan={}), "is not a whole result: data.plan must contain"),
     "rows that differ in number": (spoil(timeline__failed=[]), "is damaged: the lists of its timeline"),
     "cells that are none": (spoil(timeline__latency="9999"), "is damaged: timeline.latency is no counts"),
+    "a backend's": (
+        spoil(timeline__latencies={"a": "9999"}),
+        "is damaged: timeline.latencies.a is no counts",
+    ),
     "wrong count": (spoil(latency__count=99), r"is damaged: latency.hdr counts 5 values, not 99"),
 }
 
@@ -156,7 +160,7 @@ def test_keys_of_a_later_version_are_left_alone() -> None:
 
 def test_a_file_without_what_came_later_is_read() -> None:
     content = content_of(WHOLE)
-    for key in ("failures", "latency"):
+    for key in ("failures", "latency", "latencies"):
         del content["timeline"][key]
     for backend in content["backends"].values():
         for key in ("address", "known_ns", "connected_ns"):

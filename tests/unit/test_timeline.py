@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.cells import cells
-from loadgen.timeline import FINEST, ROWS, Timeline
+from loadgen.timeline import APART, COARSER, FINEST, ROWS, Timeline
 
 starts = st.integers(10**18, 2 * 10**18)
 offsets = st.one_of(
@@ -64,27 +64,50 @@ def test_the_interval_is_no_coarser_than_the_run_is_long(
 
 
 lengths = st.integers(0, 10**10)
-taken = st.lists(st.lists(st.tuples(offsets, lengths), min_size=1, max_size=20), max_size=6)
+backends = st.integers(0, 3)
+taken = st.lists(st.lists(st.tuples(offsets, lengths, backends), min_size=1, max_size=20), max_size=6)
 
 
 @given(starts, taken)
 def test_how_long_calls_took_is_in_their_rows_however_coarse_they_become(
-    start: int, todo: list[list[tuple[int, int]]]
+    start: int, todo: list[list[tuple[int, int, int]]]
 ) -> None:
     timeline = Timeline(start)
     for batch in todo:
-        at, took = (np.array(column, np.int64) for column in zip(*batch, strict=True))
-        fill(timeline, start, [(1, offset) for offset, _ in batch])
-        timeline.took(at + start, took)
+        at, took, who = (np.array(column, np.int64) for column in zip(*batch, strict=True))
+        fill(timeline, start, [(1, offset) for offset, _, _ in batch])
+        timeline.took(at + start, took, who)
     expected: dict[int, Counter[int]] = {}
-    for offset, length in (pair for batch in todo for pair in batch):
+    expected_of: dict[int, dict[int, Counter[int]]] = {}
+    coarse = COARSER * timeline.interval
+    for offset, length, backend in (one for batch in todo for one in batch):
+        cell = int(cells(np.array([length]))[0])
         row = (start + offset) // timeline.interval * timeline.interval
-        expected.setdefault(row, Counter())[int(cells(np.array([length]))[0])] += 1
+        expected.setdefault(row, Counter())[cell] += 1
+        if backend:
+            row = (start + offset) // coarse * coarse
+            expected_of.setdefault(backend, {}).setdefault(row, Counter())[cell] += 1
     durations = timeline.durations(timeline.rows())
     rows = [durations.row(number) for number in range(len(durations))]
     found = {timeline.start() + n * timeline.interval: counts for n, counts in enumerate(rows) if counts}
     assert found == expected
     assert [sum(counts.values()) for counts in rows] == timeline.series(1, timeline.rows())
+    begin = timeline.start() // coarse * coarse
+    found_of = {}
+    for backend in range(1, 4):
+        mine = timeline.durations_of(backend, timeline.rows())
+        if mine is not None:
+            found_of[backend] = {begin + n * coarse: mine.row(n) for n in range(len(mine)) if mine.row(n)}
+    assert found_of == expected_of
+
+
+def test_how_long_calls_took_is_kept_of_so_many_backends_and_no_more() -> None:
+    timeline = Timeline(10**18)
+    who = np.arange(1, APART + 3)
+    fill(timeline, 10**18, [(1, 0)] * len(who))
+    timeline.took(np.full(len(who), 10**18), np.full(len(who), 5), who)
+    kept = [number for number in who.tolist() if timeline.durations_of(number, timeline.rows()) is not None]
+    assert kept == list(range(1, APART + 1))
 
 
 @given(starts, st.lists(offsets, min_size=1, max_size=30), st.randoms())
@@ -105,9 +128,11 @@ def test_memory_does_not_grow_with_time() -> None:
     assert size < 2 << 20
     for hour in range(1000):
         fill(timeline, 10**18, [(3, hour * 3_600 * 10**9)])
-        timeline.took(np.array([10**18 + hour * 3_600 * 10**9]), np.array([10 ** hour.bit_length()]))
+        took = np.array([10 ** hour.bit_length()])
+        timeline.took(np.array([10**18 + hour * 3_600 * 10**9]), took, np.array([1]))
     assert timeline._counts.nbytes + timeline._durations.nbytes == size
     assert timeline.durations(timeline.rows()).counts.sum() == 1000
+    assert {one.nbytes for one in timeline._apart.values()} == {timeline._durations.nbytes // 2 // 1024 * 129}
     assert sum(timeline.series(3, timeline.rows())) == 1001
 
 
