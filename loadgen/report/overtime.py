@@ -18,9 +18,9 @@ SHORTEST = 1_000_000_000  # ns: a shorter run says nothing over time
 FEWEST = 3  # intervals, likewise
 
 TELLING = (
-    "shard.absent", "run.stopping", "discovery.failed", "connection.lost", "backend.removed", "backend.added",
-    "discovery.recovered", "connection.failed", "discovery.changed", "channel.swapped", "channel.rotated",
-    "connection.made",
+    "shard.absent", "run.stopping", "discovery.fallback", "discovery.failed", "connection.lost",
+    "backend.removed", "backend.added", "discovery.recovered", "connection.failed", "discovery.changed",
+    "channel.swapped", "channel.rotated", "connection.made",
 )  # fmt: skip
 """Events by how much they tell, the most first."""
 CHANGES = frozenset({"backend.added", "backend.removed", "connection.lost"})
