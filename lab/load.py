@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
@@ -27,12 +28,17 @@ class LocalLoad:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, guard: Guard, target: str, plan: Mapping[str, Any], output: Path) -> Self:
-        """Start it; its plan file is written beside `output`, the result file."""
+    async def start(
+        cls, guard: Guard, target: str, plan: Mapping[str, Any], output: Path, kubeconfig: str
+    ) -> Self:
+        """Start it; its plan file and the kubeconfig are written beside `output`, the result file."""
         file = _prepare(target, plan, output)
+        access = output.with_suffix(".kubeconfig")
+        access.write_text(kubeconfig, "utf-8")
         process = await guard.start(
             *(sys.executable, "-m", "loadgen", "run", "--config", str(file), "-o", str(output)),
             stdout=DEVNULL,
+            env={**os.environ, "KUBECONFIG": str(access)},
         )
         return cls(process, output)
 
