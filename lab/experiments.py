@@ -321,7 +321,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def plan_of(experiment: Experiment, rate: float) -> dict[str, Any]:
-    """Return the plan file of an experiment; `rate` (calls/s) is that of a load with steps and `CALLS` calls."""
+    """Return the plan file of an experiment; `rate` (calls/s) is of a load with steps and `CALLS` calls."""
     total = experiment.calls
     open_load = {"total": total, "rps": rate * total / CALLS} if experiment.steps else {}
     return {**experiment.plan, **open_load}
