@@ -12,6 +12,7 @@ from loadgen.result import Result
 TOUCHING = frozenset(
     {*overtime.STEPS, "channel.swapped", "channel.rotated", "connection.made", "connection.lost"}
 )
+EARLY = 250_000_000  # ns by which a backend's own health or GOAWAY may tell the client before discovery does
 UPDATES = frozenset({"backend.added", "backend.removed"})
 
 
@@ -55,8 +56,8 @@ class Phase:
 def phases(result: Result) -> list[Phase] | None:
     """Return the phases in which a call was sent; None where that is not told, as in `overtime.known`.
 
-    A phase begins an interval after the last change, and an interval is in it as a whole or not at all. So
-    what is left of unevenness is the policy's.
+    A phase begins an interval after the last change and ends `EARLY` before the next, and an interval is in
+    it as a whole or not at all. So what is left of unevenness is the policy's.
     """
     if overtime.known(result) is None:
         return None
@@ -65,7 +66,7 @@ def phases(result: Result) -> list[Phase] | None:
     found = []
     for since, until, known in _spans(result):
         first = 0 if since <= 0 else -((origin - since) // length) + 1
-        last = len(timeline.sent) if until is None else (until - origin) // length
+        last = len(timeline.sent) if until is None else (until - EARLY - origin) // length
         if first >= last:
             continue
         calls = {name: sum(row[first:last]) for name, row in timeline.backends.items()}

@@ -48,9 +48,9 @@ def measure(*, short: bool) -> str:
                 within(0, PATIENCE if seen.caught_up is None else seen.caught_up, LIMIT, unit=" s"),
             ),
         ],
-        f"{away:g} s without the API under {RATE:g} calls/s, `round_robin`, health checks. Of {REPLICAS} replicas"
-        f" two were replaced meanwhile and one was added; {seen.before} of those that came were called before it"
-        f" was back. The result tells of {', '.join(f'`{name}`' for name in told)}.",
+        f"{away:g} s without the API under {RATE:g} calls/s, `round_robin`, health checks. Of {REPLICAS}"
+        f" replicas two were replaced meanwhile and one was added; {seen.before} of those that came were"
+        f" called before it was back. The result tells of {', '.join(f'`{name}`' for name in told)}.",
     )
 
 

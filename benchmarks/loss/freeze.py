@@ -61,9 +61,9 @@ def measure(*, short: bool) -> str:
     )
     return table(
         figures,
-        f"One of {REPLICAS} replicas is stopped under {RATE:g} calls/s, `round_robin`, discovery `watch`, which"
-        f" is not told; calls have a deadline of {DEADLINE:g} s, and those sent to the stopped one are the ones"
-        f" that fail. The quiet load makes {QUIET:g} calls/s.",
+        f"One of {REPLICAS} replicas is stopped under {RATE:g} calls/s, `round_robin`, discovery `watch`,"
+        f" which is not told; calls have a deadline of {DEADLINE:g} s, and those sent to the stopped one are"
+        f" the ones that fail. The quiet load makes {QUIET:g} calls/s.",
     )
 
 

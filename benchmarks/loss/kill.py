@@ -25,7 +25,7 @@ class Seen:
     told: int
     """Calls in flight, as each replica's own gauge said right before it was killed."""
     bound: int
-    """These, and those that came to it from when it was asked until it was gone."""
+    """These, and those that came to it from when it was asked until it was sent SIGKILL."""
 
 
 def measure(*, short: bool) -> str:
@@ -58,9 +58,10 @@ def measure(*, short: bool) -> str:
         ]
     return table(
         figures,
-        f"{kills} times SIGKILL for one of {REPLICAS} replicas under {RATE:g} calls/s, without health checks and"
-        f" retries; a replica takes {DELAY * 1e3:g} ms for a call. What was in flight is the sum of the replicas'"
-        " own gauges, asked right before, and of the calls that came to them from then until they were gone.",
+        f"{kills} times SIGKILL for one of {REPLICAS} replicas under {RATE:g} calls/s, without health checks"
+        f" and retries; a replica takes {DELAY * 1e3:g} ms for a call. What was in flight is the sum of the"
+        " replicas' own gauges, asked right before, and of the calls that came to them from then until they"
+        " were sent it.",
     )
 
 
@@ -76,8 +77,10 @@ async def killed(discovery: str, kills: int, *, rate: float) -> Seen:
                 victim = (await cluster.ready())[0]
                 asked = time.time_ns()
                 in_flight = int(await asyncio.to_thread(metric, victim, "server_calls_in_flight"))
-                await cluster.kill(victim.name)
+                killing = asyncio.create_task(cluster.kill(victim.name))
+                await asyncio.sleep(0)  # its first step sends the signal
                 gone = time.time_ns()
+                await killing
                 told += in_flight
                 bound += in_flight + math.ceil(rate / REPLICAS * (gone - asked) / SECOND) + 1
                 await cluster.scale(REPLICAS)

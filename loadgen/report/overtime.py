@@ -126,7 +126,7 @@ def stable(result: Result) -> Iterator[str]:
     found = phases(result) if during(result) else None
     if not found:
         return
-    yield "Stable phases (all known backends connected, from an interval after a change to the next)"
+    yield "Stable phases (all known backends connected; without the moments around each change)"
     yield f"  {'from':>8}  {'to':>8}  backends  {'calls':>8}  {'per backend':>15}  peak to mean"
     for one in found[:PHASES]:
         each = f"{one.least}" if one.least == one.most else f"{one.least} to {one.most}"

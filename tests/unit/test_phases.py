@@ -12,10 +12,10 @@ from tests.unit.test_overtime import ONE, SCALED, TWO, over_time, scaled
 SWAPPED = Event(2_100 * MS, "channel.swapped", {"backends": [TWO]})
 
 
-def test_a_phase_begins_an_interval_after_a_change_and_ends_before_the_next() -> None:
+def test_a_phase_begins_an_interval_after_a_change_and_ends_shortly_before_the_next() -> None:
     assert phases(scaled()) == [
-        Phase(0, 1_100 * MS, 1, {"a": 48}),
-        Phase(1_500 * MS, 1_900 * MS, 2, {"a": 8, "b": 8}),
+        Phase(0, 900 * MS, 1, {"a": 40}),
+        Phase(1_500 * MS, 1_700 * MS, 2, {"a": 4, "b": 4}),
     ]  # the channel was never swapped for what the last change told
 
 
@@ -31,7 +31,7 @@ def test_whatever_happens_to_a_backend_in_use_parts_them(name: str) -> None:
     made.events = [*SCALED[:2], Event(650 * MS, name, {"address": ONE})]
     found = phases(made)
     assert found is not None
-    assert (found[0].begin, found[0].end) == (0, 500 * MS)
+    assert (found[0].begin, found[0].end) == (0, 300 * MS)
     assert [one.begin for one in found[1:]] == ([] if name == "connection.lost" else [900 * MS])
 
 
@@ -40,7 +40,7 @@ def test_a_backend_that_is_known_and_not_connected_makes_none() -> None:
     made.events = [
         event for event in SCALED if event.attributes.get("address") != TWO or "made" not in event.name
     ]
-    assert phases(made) == [Phase(0, 1_100 * MS, 1, {"a": 48})]
+    assert phases(made) == [Phase(0, 900 * MS, 1, {"a": 40})]
 
 
 def test_one_that_gets_nothing_counts_in_the_mean() -> None:
@@ -62,13 +62,13 @@ def test_where_it_cannot_be_told_there_are_none() -> None:
 
 def test_the_report_has_a_row_for_each() -> None:
     made = scaled()
-    made.timeline.backends["b"][9] = 5
+    made.timeline.backends["b"][8] = 5
     head, columns, *rows = stable(made)
     assert head.startswith("Stable phases")
     assert columns.split("  ")[-1] == "peak to mean"
     assert [row.split() for row in rows] == [
-        ["+0.00", "+1.10", "1", "48", "48", "1.000"],
-        ["+1.50", "+1.90", "2", "17", "8", "to", "9", "1.059"],
+        ["+0.00", "+0.90", "1", "40", "40", "1.000"],
+        ["+1.50", "+1.70", "2", "9", "4", "to", "5", "1.111"],
     ]
 
 
