@@ -452,10 +452,11 @@ async def test_replicas_come_and_go_and_the_api_too_and_no_call_fails(tmp_path: 
     async with LocalCluster(2, server_options={"drain-delay": "1s"}) as cluster:
         kubeconfig.write_text(cluster.api.kubeconfig())
         first = await cluster.ready()
-        options = ("--rps", "200", "-z", "10m", "--lb-policy", "round_robin", "--expect-backends", "2")
+        # health: while the API is away nothing else tells in time that a replica leaves
+        options = ("--rps", "200", "-z", "10m", "--expect-backends", "2", "--health-check")
         with Load(
             cluster.target(headless=True),
-            *(*options, "--discovery", "watch", "--workers", "2"),
+            *(*options, "--lb-policy", "round_robin", "--discovery", "watch", "--workers", "2"),
             KUBECONFIG=str(kubeconfig),
         ) as load:
             await asyncio.to_thread(load.say)
@@ -473,7 +474,10 @@ async def test_replicas_come_and_go_and_the_api_too_and_no_call_fails(tmp_path: 
             await called(every[-1], 20)
             load.signal(signal.SIGINT)
             content = await asyncio.to_thread(load.result)
-    assert content["totals"]["failed"] == content["totals"]["dropped"] == 0
+    assert (content["totals"]["failed"], content["totals"]["dropped"]) == (0, 0), (
+        content["outcomes"],
+        [event for event in content["events"] if not event["name"].startswith("connection.made")],
+    )
     assert set(content["backends"]) == {one.id for one in (first[0], *every)}
     assert len(events(content, "discovery.failed")) == len(events(content, "discovery.recovered")) == 2
     assert content["evidence"]["discovery"] == "watch"
