@@ -31,6 +31,7 @@ class Fallback:
         self._second = second
         self._used = first
         self._ledger = ledger
+        self._begun = False
         self.kind = first.kind
 
     async def lookup(self) -> Backends:
@@ -39,13 +40,16 @@ class Fallback:
             try:
                 return await self._first.lookup()
             except (NoAccessError, NoAnswerError) as error:
+                if self._begun:
+                    raise
                 self._used = self._second
                 self.kind = self._second.kind
                 note(self._ledger, self._second, error.message)
         return await self._second.lookup()
 
     def changes(self, known: Backends, ledger: Ledger) -> AsyncGenerator[Backends, None] | None:
-        """Return what the discovery in use gives."""
+        """Return what the discovery in use gives: the load begins, and it stays in use."""
+        self._begun = True
         return self._used.changes(known, ledger)
 
     async def close(self) -> None:

@@ -14,12 +14,14 @@ from lab.api import ApiServer, endpoint
 from lab.cluster import LocalCluster
 from loadgen import api as client
 from loadgen import watching
-from loadgen.errors import ResolutionError
+from loadgen.discovery import Static
+from loadgen.errors import NoAnswerError, ResolutionError
+from loadgen.fallback import Fallback
 from loadgen.target import DnsName
 from loadgen.watching import Watch
 from tests.certificates import Authority
 from tests.unit.command import events, loadgen, rules, run
-from tests.unit.test_watching import HOST, ROLE, Following
+from tests.unit.test_watching import HOST, ROLE, Following, ledger
 from tests.unit.waiting import until
 
 
@@ -297,6 +299,17 @@ async def test_it_falls_back_where_that_was_asked_for_and_says_so(why: str, tmp_
     assert said.get(why, "found no Kubernetes API") in fell["reason"]
     assert (fell["to"], content["evidence"]["discovery"]) == ("poll", "poll")
     assert "discovery_fell_back" in rules(content)
+
+
+async def test_once_the_load_has_begun_nothing_falls_back(api: ApiServer, watch: Watch) -> None:
+    notes = ledger()
+    both = Fallback(watch, Static(DnsName("", "localhost", 9090)), notes)
+    known = await both.lookup()
+    both.changes(known, notes)
+    await api.stop()
+    with pytest.raises(NoAnswerError):
+        await both.lookup()
+    assert (both.kind, notes.events) == ("watch", [])
 
 
 async def test_it_does_not_fall_back_for_what_the_api_does_tell(api: ApiServer) -> None:
