@@ -74,7 +74,9 @@ def _failed(seen: Sequence[Seen]) -> str:
     return f"{sum(one['failed'] for one in totals)} of {sum(one['sent'] for one in totals)} calls failed"
 
 
-async def frozen(every: str | None, patience: str | None, wait: float, rate: float = RATE) -> Seen:
+async def frozen(
+    every: str | None, patience: str | None, wait: float, *, rate: float = RATE, settled: float = SETTLED
+) -> Seen:
     """Freeze one replica under keepalive with these times, and let the load go on for so many seconds."""
     pings = {"keepalive_time": every, "keepalive_timeout": patience}
     plan = {key: value for key, value in pings.items() if value is not None}
@@ -82,7 +84,7 @@ async def frozen(every: str | None, patience: str | None, wait: float, rate: flo
         LocalCluster(REPLICAS) as cluster,
         load(cluster, rps=rate, timeout=f"{DEADLINE:g}s", **plan) as made,
     ):
-        await asyncio.sleep(SETTLED)
+        await asyncio.sleep(settled)
         cluster.freeze((await cluster.ready())[0].name)
         at = time.time_ns()
         await asyncio.sleep(wait)

@@ -65,15 +65,15 @@ def measure(*, short: bool) -> str:
     )
 
 
-async def killed(discovery: str, kills: int, *, rate: float) -> Seen:
-    """Kill so many replicas one after the other, each replaced before the next."""
+async def killed(discovery: str, kills: int, *, rate: float, settled: float = SETTLED) -> Seen:
+    """Kill so many replicas, each replaced before the next; `settled` seconds before and after."""
     told = bound = 0
     polling = {"poll_interval": "500ms"} if discovery == "poll" else {}
     async with LocalCluster(REPLICAS, server_options={"delay": f"{DELAY:g}s"}) as cluster:
         plan = {"rps": rate, "timeout": f"{DEADLINE:g}s", "discovery": discovery, **polling}
         async with load(cluster, **plan) as made:
             for _ in range(kills):
-                await asyncio.sleep(SETTLED)
+                await asyncio.sleep(settled)
                 victim = (await cluster.ready())[0]
                 asked = time.time_ns()
                 in_flight = int(await asyncio.to_thread(metric, victim, "server_calls_in_flight"))
@@ -84,5 +84,5 @@ async def killed(discovery: str, kills: int, *, rate: float) -> Seen:
                 told += in_flight
                 bound += in_flight + math.ceil(rate / REPLICAS * (gone - asked) / SECOND) + 1
                 await cluster.scale(REPLICAS)
-            await asyncio.sleep(SETTLED)
+            await asyncio.sleep(settled)
             return Seen(await stopped(made), told, bound)

@@ -15,7 +15,7 @@ PARTS = ("restarts", "kill", "freeze", "absence")
 
 @pytest.mark.parametrize("discovery", ["watch", "poll"])
 async def test_a_killed_replica_takes_no_more_than_the_calls_in_flight_on_it(discovery: str) -> None:
-    seen = await kill.killed(discovery, 1, rate=200)
+    seen = await kill.killed(discovery, 1, rate=200, settled=0.5)
     assert adds_up(seen.result)
     assert 0 < seen.result["totals"]["failed"] <= seen.bound
     assert {one["code"] for one in seen.result["outcomes"]} == {"OK", "UNAVAILABLE"}
@@ -30,7 +30,7 @@ async def test_a_rolling_restart_loses_no_call() -> None:
 
 
 async def test_a_frozen_replica_gets_no_call_once_its_connection_is_given_up() -> None:
-    seen = await freeze.frozen("500ms", "500ms", 4.0, rate=100)
+    seen = await freeze.frozen("500ms", "500ms", 3.0, rate=100, settled=0.5)
     (gone,) = events(dict(seen.result), "connection.lost")
     assert seen.result["unattributed"]["last_call_ns"] <= gone["at_ns"] + 1e8
     assert adds_up(seen.result)
