@@ -36,12 +36,13 @@ async def describe(uri: Uri, plan: Plan, options: Options, discovery: Discovery 
 
     It is found by gRPC's own resolver, or else by a discovery. Raises as that and `reflection.fetch` do.
     """
-    end = time.monotonic() + plan.ready_timeout / 1e9
+    limit = plan.ready_timeout / 1e9
+    end = time.monotonic() + limit
     if discovery is None:
         discovery = Dns(uri)
         if options.tls is not None and plan.insecure_skip_verify:
             discovery = Pinned(discovery, uri, options.tls)
-    backends = await readiness.first_backends(discovery, end - time.monotonic())
+    backends = await readiness.first_backends(discovery, limit)
     metadata = payload.metadata(plan)(Moment(0, plan.seed or 0))
     if options.token is not None:
         metadata = options.token.signed(metadata)
@@ -49,7 +50,14 @@ async def describe(uri: Uri, plan: Plan, options: Options, discovery: Discovery 
     connection = Connection(backends.uri, GET, replace(options, connections=0))
     try:
         return await reflection.fetch(
-            connection.channel, uri, backends, options, call=plan.call, metadata=metadata, end=end
+            connection.channel,
+            uri,
+            backends,
+            options,
+            call=plan.call,
+            metadata=metadata,
+            limit=limit,
+            end=end,
         )
     finally:
         await connection.channel.close()

@@ -33,15 +33,15 @@ async def fetch(
     *,
     call: str | None,
     metadata: Metadata,
+    limit: float,
     end: float,
 ) -> Descriptors:
     """Ask the server for the service of `call`, or for all services; `channel` is to `backends`.
 
     Raises PlanError where it has no reflection or no such service, NotReadyError where it cannot be reached
-    before `end` (monotonic seconds), LoadgenError where it refuses.
+    before `end` (monotonic seconds; the user gave it `limit` seconds), LoadgenError where it refuses.
     """
     target = uri.text.removeprefix("dns:///")
-    limit = round(end - time.monotonic(), 1)
     while True:
         left = max(0.1, end - time.monotonic())
         failures: list[grpc.aio.AioRpcError] = []
