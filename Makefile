@@ -6,7 +6,7 @@ PROTOS := service_proto/service.proto service_proto/orca.proto service_proto/orc
 # one more than cores, as tests also wait
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery bench-policies clean
+.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery bench-loss bench-policies clean
 .PHONY: images push kind-load minikube-load chart-test chart-docs e2e
 
 help: ## show this list
@@ -56,6 +56,9 @@ bench-accuracy: .venv/ready ## measure how right the figures are, into docs/accu
 
 bench-discovery: .venv/ready ## measure on the cluster of KUBECONFIG how soon a new replica is called, into docs/discovery.md (20 minutes)
 	$(BIN)/python -m benchmarks.discovery
+
+bench-loss: .venv/ready ## measure what replicas that come and go cost, in the lab, into docs/zero-loss.md (6 minutes)
+	$(BIN)/python -m benchmarks.loss
 
 bench-policies: .venv/ready ## measure a slow replica under each policy, into docs/policies.md (5 minutes)
 	$(BIN)/python -m benchmarks.policies

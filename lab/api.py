@@ -7,13 +7,14 @@ versions, lists in pages, watches as chunked lines of JSON with bookmarks, refus
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-Json = dict[str, Any]
+from lab.responses import Json, chunk, refuse, reply, status, stream
 
 OWNER = "kubernetes.io/service-name"
 ACCOUNT = "system:serviceaccount:default:loadgen"
@@ -28,7 +29,10 @@ def endpoint(address: str, **conditions: bool | None) -> Json:
 class ApiServer:
     """Serves what it is given while the context is open: `async with ApiServer() as api`."""
 
-    def __init__(self, host: str = "127.0.0.1", namespace: str = "default") -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", namespace: str = "default", tls: ssl.SSLContext | None = None
+    ) -> None:
+        """With `tls` it speaks that; else plaintext."""
         self.host = host
         self.namespace = namespace
         self.port = 0
@@ -39,9 +43,17 @@ class ApiServer:
         """Every request: verb, path and query."""
         self.page = 500
         """The most objects in one answer, where the client asks for no fewer."""
+        self.tokens: set[str] | None = None
+        """Who may ask, by bearer token; None: everybody."""
+        self.busy: list[int] = []
+        """The next requests, as many, are refused: there are too many, and Retry-After (s) is this."""
+        self.silent = False
+        """Takes connections and requests and answers nothing; open watches stay so and tell nothing."""
+        self._tls = tls
         self._version = 100
         self._oldest = 100
         self._objects: dict[tuple[str, str], Json] = {}
+        self._snapshots: dict[int, list[Json]] = {}  # of lists that are read in pages, by version
         self._log: list[tuple[int, str, Json]] = []
         self._watches: dict[asyncio.Queue[str | None], str] = {}
         self._writers: set[asyncio.StreamWriter] = set()
@@ -59,7 +71,7 @@ class ApiServer:
 
     async def start(self) -> None:
         """Listen, on the port that it had before if it had one."""
-        self._listener = await asyncio.start_server(self._serve, self.host, self.port)
+        self._listener = await asyncio.start_server(self._serve, self.host, self.port, ssl=self._tls)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -76,15 +88,16 @@ class ApiServer:
         for writer in self._writers:
             writer.transport.abort()
 
-    def kubeconfig(self) -> str:
-        """Return the content of a file that leads here."""
-        cluster = {"server": f"http://{self.host}:{self.port}"}
+    def kubeconfig(self, *, user: Mapping[str, Any] | None = None, **more: Any) -> str:
+        """Return the content of a file that leads here; `more` is of its cluster."""
+        scheme = "http" if self._tls is None else "https"
+        cluster = {"server": f"{scheme}://{self.host}:{self.port}", **more}
         context = {"cluster": "lab", "user": "lab", "namespace": self.namespace}
         return json.dumps(
             {
                 "clusters": [{"name": "lab", "cluster": cluster}],
                 "contexts": [{"name": "lab", "context": context}],
-                "users": [{"name": "lab", "user": {}}],
+                "users": [{"name": "lab", "user": dict(user or {})}],
                 "current-context": "lab",
             }
         )
@@ -137,10 +150,11 @@ class ApiServer:
             queue.put_nowait(None)
 
     def compact(self) -> None:
-        """Forget what was: a watch from before is answered with 410 Gone."""
+        """Forget what was: a watch from before gets 410 Gone, and so does the next page of a list."""
         self._version += 1
         self._oldest = self._version
         self._log.clear()
+        self._snapshots.clear()
 
     @property
     def watches(self) -> int:
@@ -168,8 +182,11 @@ class ApiServer:
         self._writers.add(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                _, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-                await self._answer(reader, writer, target)
+                first, *headers = head.decode().split("\r\n")
+                _, target, _ = first.split(" ")
+                pairs = (one.partition(":") for one in headers)
+                token = next((value for name, _, value in pairs if name.lower() == "authorization"), "")
+                await self._answer(reader, writer, target, token.strip().removeprefix("Bearer "))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client is done, or this is
         finally:
@@ -179,7 +196,9 @@ class ApiServer:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str) -> None:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, token: str
+    ) -> None:
         parts = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         words = parts.path.strip("/").split("/")
@@ -188,19 +207,26 @@ class ApiServer:
         verb = "get" if name else "watch" if query.get("watch") == "true" else "list"
         self.requests.append(f"{verb} {target}")
         namespace = words[words.index("namespaces") + 1] if "namespaces" in words else ""
-        if (verb, resource) in self.forbidden:
+        if self.silent:
+            await reader.read()  # until the client has had enough
+        elif self.tokens is not None and token not in self.tokens:
+            await refuse(writer, HTTPStatus.UNAUTHORIZED, "Unauthorized")
+        elif self.busy:
+            text = "the server has received too many requests and has asked us to try again later"
+            await refuse(writer, HTTPStatus.TOO_MANY_REQUESTS, text, Retry_After=str(self.busy.pop(0)))
+        elif (verb, resource) in self.forbidden:
             group = "discovery.k8s.io" if resource == "endpointslices" else ""
             text = (
                 f'{resource}{group and f".{group}"} is forbidden: User "{ACCOUNT}" cannot {verb} resource'
                 f' "{resource}" in API group "{group}" in the namespace "{namespace}"'
             )
-            await _refuse(writer, HTTPStatus.FORBIDDEN, text)
+            await refuse(writer, HTTPStatus.FORBIDDEN, text)
         elif verb == "get":
             found = self._objects.get((resource, name)) if namespace == self.namespace else None
             if found is None:
-                await _refuse(writer, HTTPStatus.NOT_FOUND, f'{resource} "{name}" not found')
+                await refuse(writer, HTTPStatus.NOT_FOUND, f'{resource} "{name}" not found')
             else:
-                await _reply(writer, HTTPStatus.OK, found)
+                await reply(writer, HTTPStatus.OK, found)
         else:
             service = query.get("labelSelector", "").removeprefix(f"{OWNER}=")
             if namespace != self.namespace:
@@ -211,18 +237,26 @@ class ApiServer:
                 await self._watch(reader, writer, service, query)
 
     async def _list(self, writer: asyncio.StreamWriter, service: str, query: Mapping[str, str]) -> None:
-        every = [
-            one
+        begun, _, first = query.get("continue", "").partition("-")
+        version = int(begun or self._version)
+        if begun and version not in self._snapshots:
+            text = "The provided continue parameter is too old to display a consistent list result."
+            await refuse(writer, HTTPStatus.GONE, text)
+            return
+        every = self._snapshots.get(version) if begun else None
+        every = every or [
+            dict(one)
             for (resource, _), one in sorted(self._objects.items())
             if resource == "endpointslices" and one["metadata"]["labels"].get(OWNER) == service
         ]
-        first = int(query.get("continue", 0))
-        until = first + min(self.page, int(query.get("limit") or self.page))
-        about = {"resourceVersion": str(self._version)}
+        since, limit = int(first or 0), int(query.get("limit") or 0)
+        until = since + min(self.page, limit) if limit else len(every)
+        about = {"resourceVersion": str(version)}
         if until < len(every):
-            about["continue"] = str(until)
+            self._snapshots[version] = every
+            about["continue"] = f"{version}-{until}"
         kind = {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1"}
-        await _reply(writer, HTTPStatus.OK, {**kind, "metadata": about, "items": every[first:until]})
+        await reply(writer, HTTPStatus.OK, {**kind, "metadata": about, "items": every[since:until]})
 
     async def _watch(
         self,
@@ -232,14 +266,12 @@ class ApiServer:
         query: Mapping[str, str],
     ) -> None:
         since = int(query["resourceVersion"])
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
+        await stream(writer)
         if since < self._oldest:
             text = f"too old resource version: {since} ({self._oldest})"
-            gone = _status(HTTPStatus.GONE, text)
-            await _chunk(writer, json.dumps({"type": "ERROR", "object": gone}))
-            await _chunk(writer, "")
+            gone = status(HTTPStatus.GONE, text)
+            await chunk(writer, json.dumps({"type": "ERROR", "object": gone}))
+            await chunk(writer, "")
             return
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         for version, kind, one in self._log:
@@ -252,35 +284,14 @@ class ApiServer:
             await writer.drain()
             async with asyncio.timeout(float(query.get("timeoutSeconds", 60))):
                 while (line := await queue.get()) is not None:
-                    await _chunk(writer, line)
+                    if not self.silent:
+                        await chunk(writer, line)
         except TimeoutError:
-            pass
+            if self.silent:
+                await left
         finally:
             del self._watches[queue]
             left.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await left
-        await _chunk(writer, "")
-
-
-def _status(code: HTTPStatus, text: str) -> Json:
-    kind = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-    return {**kind, "message": text, "reason": code.phrase.replace(" ", ""), "code": int(code)}
-
-
-async def _refuse(writer: asyncio.StreamWriter, code: HTTPStatus, text: str) -> None:
-    await _reply(writer, code, _status(code, text))
-
-
-async def _reply(writer: asyncio.StreamWriter, code: HTTPStatus, content: Json) -> None:
-    body = json.dumps(content).encode()
-    head = f"HTTP/1.1 {int(code)} {code.phrase}\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    await writer.drain()
-
-
-async def _chunk(writer: asyncio.StreamWriter, line: str) -> None:
-    """Send a line as a chunk, or with "" the end of the body."""
-    body = f"{line}\n".encode() if line else b""
-    writer.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-    await writer.drain()
+        await chunk(writer, "")

@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 from lab import addresses
-from lab.api import ApiServer, Json, endpoint
+from lab.api import ApiServer, endpoint
 from lab.dns import DnsServer
 from lab.errors import LabError
 from lab.guard import Guard
@@ -16,6 +16,7 @@ from lab.limits import raise_open_files
 from lab.process import ReplicaProcess
 from lab.proxy import Proxy
 from lab.replicas import Replica, State
+from lab.responses import Json
 from lab.zone import Zone
 
 ORIGIN = "cluster.local"

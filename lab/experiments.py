@@ -11,6 +11,7 @@ from lab.replicas import SECOND, Replica
 CALLS = 3000
 POLL = 1.0  # seconds between look-ups of discovery `poll`
 SLACK = 1.0  # seconds that a new replica may take beyond DNS staleness and the poll interval
+EVEN = 1.01  # the most of a replica's calls over the mean, while nothing changes; or one call more than that
 
 Json = Mapping[str, Any]
 
@@ -65,6 +66,12 @@ class Observation:
         return failed
 
     @property
+    def phases(self) -> Sequence[Json]:
+        """Return the phases in which nothing changed, as the summary has them."""
+        phases: Sequence[Json] | None = self.result["summary"]["over_time"]["phases"]
+        return phases or ()
+
+    @property
     def rule(self) -> str:
         """Return the name of the verdict's first finding."""
         rule: str = self.result["summary"]["verdict"][0]["rule"]
@@ -100,6 +107,8 @@ class Experiment:
     """Changes of the number of replicas, which is 3 at first; with any the load is open."""
     ttl: int = 30
     """TTL of DNS answers in seconds, where it can be set."""
+    calls: int = CALLS
+    """How many it makes; all that have steps take the same time, so it sets their rate."""
 
 
 def _one_replica(seen: Observation) -> list[str]:
@@ -173,7 +182,24 @@ def _never_polled(seen: Observation) -> list[str]:
 
 
 def _followed(seen: Observation) -> list[str]:
-    limit = seen.staleness + POLL + SLACK
+    return _called_within(seen, seen.staleness + POLL + SLACK)
+
+
+def _watched(seen: Observation) -> list[str]:
+    wrong = _called_within(seen, SLACK)
+    numbers = iter([phase["backends"] for phase in seen.phases])
+    missing = [number for number in WATCHED if number not in numbers]  # in this order
+    if missing:
+        wrong.append(f"there was no phase with {missing[0]} replicas in its turn")
+    for phase in seen.phases:
+        mean = sum(phase["calls"].values()) / phase["backends"]
+        if max(phase["calls"].values()) > max(EVEN * mean, mean + 1):
+            where = f"from {phase['start_s']:.1f} to {phase['end_s']:.1f} s"
+            wrong.append(f"{where} the busiest replica got {phase['peak_to_mean']:.3f} times the mean")
+    return wrong
+
+
+def _called_within(seen: Observation, limit: float) -> list[str]:
     wrong = []
     for replica in seen.replicas:
         delay = seen.delay(replica)
@@ -185,6 +211,9 @@ def _followed(seen: Observation) -> list[str]:
         wrong.append(f"the verdict was {seen.rule}, not replicas_changed")
     return wrong + _none_failed(seen)
 
+
+WATCHED = (3, 2, 5, 1, 4)
+"""Replicas of the experiment `watch`, one number after the other."""
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
@@ -264,6 +293,21 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         steps=(Step(1 / 4, 2), Step(2 / 4, 3), Step(3 / 4, 2)),
     ),
     Experiment(
+        name="watch",
+        headless=True,
+        plan={
+            "lb_policy": "round_robin",
+            "discovery": "watch",
+            "health_check": True,
+            "expect_backends": WATCHED[0],
+        },
+        article="(not run)",
+        why="the Kubernetes API tells of each change, and each phase is even",
+        check=_watched,
+        steps=tuple(Step(n / len(WATCHED), replicas) for n, replicas in enumerate(WATCHED) if n),
+        calls=CALLS // 2,
+    ),
+    Experiment(
         name="dns-never-polls",
         headless=True,
         plan={"lb_policy": "round_robin", "discovery": "dns", "expect_backends": 3},
@@ -277,8 +321,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def plan_of(experiment: Experiment, rate: float) -> dict[str, Any]:
-    """Return the plan file of an experiment; `rate` (calls/s) is that of loads with steps."""
-    open_load = {"total": CALLS, "rps": rate} if experiment.steps else {}
+    """Return the plan file of an experiment; `rate` (calls/s) is of a load with steps and `CALLS` calls."""
+    total = experiment.calls
+    open_load = {"total": total, "rps": rate * total / CALLS} if experiment.steps else {}
     return {**experiment.plan, **open_load}
 
 

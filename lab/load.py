@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
@@ -27,12 +29,17 @@ class LocalLoad:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, guard: Guard, target: str, plan: Mapping[str, Any], output: Path) -> Self:
-        """Start it; its plan file is written beside `output`, the result file."""
+    async def start(
+        cls, guard: Guard, target: str, plan: Mapping[str, Any], output: Path, kubeconfig: str
+    ) -> Self:
+        """Start it; its plan file and the kubeconfig are written beside `output`, the result file."""
         file = _prepare(target, plan, output)
+        access = output.with_suffix(".kubeconfig")
+        access.write_text(kubeconfig, "utf-8")
         process = await guard.start(
             *(sys.executable, "-m", "loadgen", "run", "--config", str(file), "-o", str(output)),
             stdout=DEVNULL,
+            env={**os.environ, "KUBECONFIG": str(access)},
         )
         return cls(process, output)
 
@@ -48,6 +55,11 @@ class LocalLoad:
     async def began(self) -> None:
         """Return when its first calls fall due, or it has ended."""
         await self._began.wait()
+
+    def stop(self) -> None:
+        """End it before its time, as Ctrl-C would: it reports what it has seen."""
+        if self._process.returncode is None:
+            os.kill(self._process.pid, signal.SIGINT)
 
     async def result(self) -> Mapping[str, Any]:
         """Return its result; raises LabError with its own words where there is none."""

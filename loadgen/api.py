@@ -1,9 +1,10 @@
 """The Kubernetes API as far as discovery needs it: to get, list and watch, with lightkube's credentials."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
 import httpx2
@@ -12,10 +13,12 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
-from loadgen.errors import PlanError
+from loadgen.errors import NoClusterError
 
-ANSWER = 5.0  # seconds that the API may take to answer
-SPARE = 15.0  # seconds that a watch may be silent after the time at which the API should have ended it
+ANSWER = 5.0  # seconds that the API may take to answer, and to go on with an answer
+WHOLE = 30.0  # seconds that a whole answer may take, in however small pieces it comes
+SPARE = 5.0  # seconds that a watch may be silent after the time at which the API should have ended it
+LINE = 16 << 20  # bytes of one event of a watch, as in client-go; etcd keeps no object above some 1.5 MB
 KEEPALIVE = (  # a connection whose other end vanished is found in some 25 s, however quiet the watch is
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
@@ -26,16 +29,22 @@ PAGE = 500  # objects in one answer to a list
 
 Json = dict[str, Any]
 GONE = 410
+TOO_LARGE = 413
+TOO_MANY = 429
 
 
 class ApiError(Exception):
     """The API said no, or nothing."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        """`status` is the HTTP status code, or what stands for it in a watch; None: no answer."""
+    def __init__(self, message: str, status: int | None = None, after: float = 0.0) -> None:
+        """`status` is the HTTP status code, or what stands for it in a watch; None: no answer.
+
+        `after` is how long (s) the API wants to be left alone: its Retry-After.
+        """
         super().__init__(message)
         self.message = message
         self.status = status
+        self.after = after
 
 
 class Api:
@@ -48,7 +57,7 @@ class Api:
 
     @classmethod
     def connect(cls) -> Self:
-        """Use the pod's own account, or else KUBECONFIG or the default file; raises PlanError."""
+        """Use the pod's own account, or else KUBECONFIG or the default file; raises NoClusterError."""
         try:
             config = KubeConfig.from_env().get()
             if config is None:
@@ -62,7 +71,7 @@ class Api:
             )
         except Exception as error:  # lightkube lets errors of many kinds out of a malformed file
             reason = " ".join(str(error).split())
-            raise PlanError(
+            raise NoClusterError(
                 f"--discovery watch found no Kubernetes API: no service account's token in a pod"
                 f" (automountServiceAccountToken) and no usable kubeconfig (KUBECONFIG): {reason}"
             ) from None
@@ -71,7 +80,8 @@ class Api:
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
         """Return one object."""
         try:
-            answer = await self._client.get(path, params=params)
+            async with asyncio.timeout(WHOLE):
+                answer = await self._client.get(path, params=params)
         except (httpx2.HTTPError, ConfigError, OSError) as error:
             raise ApiError(self._said(error)) from None
         if answer.status_code != 200:
@@ -83,7 +93,14 @@ class Api:
         items: list[Any] = []
         params = {"labelSelector": selector, "limit": str(PAGE)}
         while True:
-            page = await self.get(path, params)
+            try:
+                page = await self.get(path, params)
+            except ApiError as error:
+                if error.status != GONE or "continue" not in params:
+                    raise
+                # the pages' common version is forgotten by now: all at once, then, as client-go does
+                items, params = [], {"labelSelector": selector}
+                continue
             try:
                 about = page["metadata"]
                 items += page["items"] or ()
@@ -97,8 +114,11 @@ class Api:
     @asynccontextmanager
     async def watch(
         self, path: str, selector: str, version: str, seconds: int
-    ) -> AsyncGenerator[AsyncIterator[str], None]:
-        """Open a watch that the API ends after so many seconds, and give its lines."""
+    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        """Open a watch that the API ends after so many seconds, and give its lines.
+
+        The API begins its answer at once, however long nothing changes: one that does not is not there.
+        """
         params = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -108,11 +128,15 @@ class Api:
         }
         silence = httpx2.Timeout(ANSWER, read=seconds + SPARE)
         try:
-            async with self._client.stream("GET", path, params=params, timeout=silence) as answer:
-                if answer.status_code != 200:
-                    await answer.aread()
-                    raise _refusal(answer)
-                yield answer.aiter_lines()
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(ANSWER):
+                    answer = await stack.enter_async_context(
+                        self._client.stream("GET", path, params=params, timeout=silence)
+                    )
+                    if answer.status_code != 200:
+                        await answer.aread()
+                        raise _refusal(answer)
+                yield await stack.enter_async_context(aclosing(_lines(answer)))
         except (httpx2.HTTPError, ConfigError, OSError) as error:
             raise ApiError(self._said(error)) from None
 
@@ -122,7 +146,24 @@ class Api:
 
     def _said(self, error: Exception) -> str:
         reason = str(error) or type(error).__name__
+        if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
+            reason = "nothing came in time"
         return f"the Kubernetes API at {self._client.base_url} does not answer: {reason}"
+
+
+async def _lines(answer: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """Split at line feeds alone: JSON may hold what else ends a line in Unicode. What is cut off is left."""
+    begun: list[bytes] = []
+    size = 0
+    async for piece in answer.aiter_bytes():
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        for other in others:
+            yield b"".join(begun)
+            begun, size = [other], len(other)
+        if size > LINE:
+            raise ApiError(f"the Kubernetes API sends an event of more than {LINE >> 20} MiB", TOO_LARGE)
 
 
 def _content(text: str) -> Json:
@@ -141,4 +182,9 @@ def _refusal(answer: httpx2.Response) -> ApiError:
         message = str(json.loads(answer.text)["message"])
     except (KeyError, TypeError, ValueError):
         message = answer.reason_phrase
-    return ApiError(f"the Kubernetes API answers {answer.status_code}: {message}", answer.status_code)
+    after = answer.headers.get("Retry-After", "")
+    return ApiError(
+        f"the Kubernetes API answers {answer.status_code}: {message}",
+        answer.status_code,
+        float(after) if after.isdecimal() else 0.0,
+    )

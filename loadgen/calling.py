@@ -1,11 +1,12 @@
 """What a plan calls: the method, found by files or by the server itself, and what is sent to it."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 from loadgen import payload, protofiles, readiness, reflection
 from loadgen.descriptors import GET, Descriptors, Method
-from loadgen.discovery import Dns
+from loadgen.discovery import Discovery, Dns
 from loadgen.engines.channels import Connection, Options
 from loadgen.engines.exchange import Streaming
 from loadgen.errors import PlanError
@@ -24,25 +25,39 @@ def known(plan: Plan) -> Method | None:
     return None if found is None else found.find(plan.call)
 
 
-async def reflected(plan: Plan, uri: Uri, options: Options) -> Method:
-    """Ask the server for the method that the plan calls; raises as `reflection.fetch` does."""
+async def reflected(plan: Plan, uri: Uri, options: Options, discovery: Discovery) -> Method:
+    """Ask the first backends for the method that the plan calls; raises as `describe` does."""
     assert plan.call is not None
-    return (await describe(uri, plan, options)).find(plan.call)
+    return (await describe(uri, plan, options, discovery)).find(plan.call)
 
 
-async def describe(uri: Uri, plan: Plan, options: Options) -> Descriptors:
-    """Return what the server says of the service that the plan calls, or of all."""
+async def describe(uri: Uri, plan: Plan, options: Options, discovery: Discovery | None = None) -> Descriptors:
+    """Return what the server says of the service that the plan calls, or of all.
+
+    It is found by gRPC's own resolver, or else by a discovery. Raises as that and `reflection.fetch` do.
+    """
     limit = plan.ready_timeout / 1e9
-    if options.tls is not None and plan.insecure_skip_verify:
-        await readiness.first_backends(Pinned(Dns(uri), uri, options.tls), limit)
+    end = time.monotonic() + limit
+    if discovery is None:
+        discovery = Dns(uri)
+        if options.tls is not None and plan.insecure_skip_verify:
+            discovery = Pinned(discovery, uri, options.tls)
+    backends = await readiness.first_backends(discovery, limit)
     metadata = payload.metadata(plan)(Moment(0, plan.seed or 0))
     if options.token is not None:
         metadata = options.token.signed(metadata)
     # a connection of its own, and no channelz: it must not count among those of the load
-    connection = Connection(uri.text, GET, replace(options, connections=0))
+    connection = Connection(backends.uri, GET, replace(options, connections=0))
     try:
         return await reflection.fetch(
-            connection.channel, uri, options, call=plan.call, metadata=metadata, limit=limit
+            connection.channel,
+            uri,
+            backends,
+            options,
+            call=plan.call,
+            metadata=metadata,
+            limit=limit,
+            end=end,
         )
     finally:
         await connection.channel.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from loadgen import goal, policies, slowness, spread
+from loadgen import fallback, goal, policies, slowness, spread
 from loadgen.result import Result
 from loadgen.shard import Shard
 from loadgen.slowness import Slow
@@ -120,6 +120,20 @@ def retries_hide(result: Result) -> str | None:
     )
 
 
+def discovery_fell_back(result: Result) -> str | None:
+    """Backends were found otherwise than was asked for."""
+    fell = [event for event in result.events if event.name == fallback.EVENT]
+    if not fell:
+        return None
+    of = fell[0].attributes
+    shards = len(result.shards)
+    some = f" ({len(fell)} of {shards} shards)" if len(fell) < shards else ""
+    return (
+        f"Backends were found by --discovery {of.get('to')}, not {result.plan.get('discovery')}{some}, as"
+        f" --discovery-fallback says: {str(of.get('reason')).rstrip('.')}."
+    )
+
+
 def idle_replicas(result: Result) -> str | None:
     """Replicas that are there got nothing, which an autoscaler does not see."""
     idle, replicas = spread.idle_replicas(result), present(result)
@@ -215,6 +229,7 @@ CAUTIONS: tuple[Rule, ...] = (
     client_late,
     closed_hides_stalls,
     retries_hide,
+    discovery_fell_back,
     idle_replicas,
     slow_backend,
     shards_missing,

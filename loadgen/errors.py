@@ -13,8 +13,20 @@ class PlanError(click.UsageError):
     """What was asked for makes no sense: exit code 2, before any load starts."""
 
 
+class NoClusterError(PlanError):
+    """There is no Kubernetes API to ask, or nothing to ask it with."""
+
+
 class ResolutionError(LoadgenError):
     """A name could not be turned into addresses."""
+
+
+class NoAccessError(LoadgenError):
+    """What tells of backends may not be asked."""
+
+
+class NoAnswerError(ResolutionError):
+    """What tells of backends does not answer."""
 
 
 class StoppedError(LoadgenError):

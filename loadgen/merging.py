@@ -232,7 +232,7 @@ def _events(results: list[tuple[Result, int]]) -> list[Event]:
 
 def _evidence(one: Evidence, other: Evidence) -> Evidence:
     return Evidence(
-        discovery=one.discovery,
+        discovery=min(one.discovery, other.discovery),  # where some shards fell back: poll, not watch
         policy=one.policy,
         cold=one.cold,
         addresses=_all_known(one.addresses, other.addresses),

@@ -22,6 +22,7 @@ ARRIVALS = ("constant", "poisson")
 COMPRESSIONS = ("gzip", "deflate")
 POLICIES = tuple(policies.POLICIES)
 DISCOVERIES = ("static", "dns", "poll", "watch")
+FALLBACKS = ("poll",)
 DEFAULT_POLL_INTERVAL = 1_000_000_000
 
 DATA_ORDERS = ("turn", "random")
@@ -63,6 +64,8 @@ class Plan:
     connections: int = 1
     """Channels with connections of their own; 0: one for every call."""
     discovery: str = "dns"
+    discovery_fallback: str | None = None
+    """Used in place of `watch` where the Kubernetes API cannot be asked; None: that is an error."""
     poll_interval: int | None = None
     rotate_connections: int | None = None
     dns_min_time_between_resolutions: int | None = None
@@ -158,7 +161,9 @@ class Plan:
             )
 
     def _check_discovery(self) -> None:
-        if self.poll_interval is not None and self.discovery != "poll":
+        if self.discovery_fallback is not None and self.discovery != "watch":
+            raise PlanError("--discovery-fallback needs --discovery watch: no other needs rights")
+        if self.poll_interval is not None and "poll" not in {self.discovery, self.discovery_fallback}:
             raise PlanError("--poll-interval needs --discovery poll")
         if self.dns_min_time_between_resolutions is not None and self.discovery != "dns":
             raise PlanError(

@@ -28,19 +28,20 @@ Metadata = Sequence[tuple[str, str | bytes]]
 async def fetch(
     channel: grpc.aio.Channel,
     uri: Uri,
+    backends: Backends,
     options: Options,
     *,
     call: str | None,
     metadata: Metadata,
     limit: float,
+    end: float,
 ) -> Descriptors:
-    """Ask the server for the service of `call`, or for all services.
+    """Ask the server for the service of `call`, or for all services; `channel` is to `backends`.
 
     Raises PlanError where it has no reflection or no such service, NotReadyError where it cannot be reached
-    within `limit` seconds, LoadgenError where it refuses.
+    before `end` (monotonic seconds; the user gave it `limit` seconds), LoadgenError where it refuses.
     """
     target = uri.text.removeprefix("dns:///")
-    end = time.monotonic() + limit
     while True:
         left = max(0.1, end - time.monotonic())
         failures: list[grpc.aio.AioRpcError] = []
@@ -60,9 +61,7 @@ async def fetch(
         if last.code() not in _NO_ANSWER:
             raise LoadgenError(f"{target}: server reflection failed: {last.code().name} ({reason})")
         if time.monotonic() + TRY_AGAIN >= end:
-            reason = await failure.explain(
-                channel, Backends(uri.text, uri.literal or None), uri, options.tls, reason
-            )
+            reason = await failure.explain(channel, backends, uri, options.tls, reason)
             cure = handshake.cure(reason) or "check that it runs and that host and port are right"
             raise NotReadyError(
                 f"{target}: waited {limit:g} s for a backend to describe the service: {reason}; {cure}"

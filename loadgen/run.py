@@ -10,7 +10,9 @@ from loadgen.descriptors import Method
 from loadgen.discovery import LOOKUP_TIMEOUT, Backends, Discovery, Dns, Poll, Static, resolve
 from loadgen.engines import Engine
 from loadgen.engines.grpc import GrpcEngine
-from loadgen.errors import LoadgenError, PlanError, StoppedError
+from loadgen.errors import LoadgenError, NoClusterError, PlanError, StoppedError
+from loadgen.fallback import Fallback
+from loadgen.fallback import note as note_fallback
 from loadgen.ledger import Ledger
 from loadgen.options import options_of
 from loadgen.pinning import Pinned
@@ -25,7 +27,7 @@ from loadgen.target import DnsName, Uri
 Together = Callable[[], Awaitable[list[int]]]
 
 
-def discovery_of(plan: Plan, uri: Uri) -> Discovery:
+def discovery_of(plan: Plan, uri: Uri, ledger: Ledger) -> Discovery:
     """Return the plan's way to learn of backends; raises PlanError where the target has no name."""
     if plan.discovery == "dns":
         return Dns(uri, plan.rotate_connections)
@@ -33,16 +35,23 @@ def discovery_of(plan: Plan, uri: Uri) -> Discovery:
         raise PlanError(f"--discovery {plan.discovery} needs a target with a host name, not {uri.text}")
     if plan.discovery == "static":
         return Static(uri.name)
-    if plan.discovery == "watch":
+    poll = Poll(uri.name, plan.poll_interval or DEFAULT_POLL_INTERVAL)
+    if plan.discovery == "poll":
+        return poll
+    if plan.discovery_fallback is None:
         return _watch(uri.name)
-    return Poll(uri.name, plan.poll_interval or DEFAULT_POLL_INTERVAL)
+    try:
+        return Fallback(_watch(uri.name), poll, ledger)
+    except NoClusterError as error:
+        note_fallback(ledger, poll, error.message)
+        return poll
 
 
 def _watch(name: DnsName) -> Discovery:
     try:
         from loadgen.watching import Watch  # noqa: PLC0415 - an extra that only this discovery needs
     except ImportError:
-        raise PlanError(
+        raise NoClusterError(
             "--discovery watch needs a Kubernetes client: install grpc-spread's extra kubernetes"
             " (pip install 'grpc-spread[kubernetes]'), or use --discovery poll"
         ) from None
@@ -59,9 +68,6 @@ class Run:
         self._together = together
         self._uri = Uri.parse(plan.target)
         self._options = options_of(plan, self._uri)
-        self._found = self._discovery = discovery_of(plan, self._uri)
-        if self._options.tls is not None and plan.insecure_skip_verify:
-            self._discovery = Pinned(self._discovery, self._uri, self._options.tls)
         self._recorder = Recorder()
         self._ledger = Ledger(
             load.pacer_of(plan, shard),
@@ -69,6 +75,9 @@ class Run:
             max_in_flight=load.in_flight_of(plan, shard),
             warmup=plan.warmup or 0,
         )
+        self._found = self._discovery = discovery_of(plan, self._uri, self._ledger)
+        if self._options.tls is not None and plan.insecure_skip_verify:
+            self._discovery = Pinned(self._discovery, self._uri, self._options.tls)
         method = calling.known(plan)
         self._made: Engine | None = None if method is None else self._engine_for(method)
 
@@ -113,7 +122,7 @@ class Run:
             try:
                 if self._made is None:
                     self._made = self._engine_for(
-                        await calling.reflected(self.plan, self._uri, self._options)
+                        await calling.reflected(self.plan, self._uri, self._options, self._discovery)
                     )
                 backends = await self._ready()
                 absent = await self._start_together(progress)

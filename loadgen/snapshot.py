@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import grpc
 
-from loadgen import __version__
+from loadgen import __version__, fallback
 from loadgen.addresses import APPEARED, MADE, nearest
 from loadgen.engines import Connections
 from loadgen.events import Event
@@ -75,7 +75,7 @@ def snapshot(
         events=sorted(ledger.events, key=lambda event: event.at),
         events_left_out=ledger.events_left_out,
         evidence=Evidence(
-            discovery=plan.discovery,
+            discovery=fallback.used(ledger.events) or plan.discovery,
             policy=plan.lb_policy,
             cold=plan.cold,
             addresses=connections.addresses,

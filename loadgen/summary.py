@@ -5,6 +5,7 @@ from typing import Any
 
 from loadgen import overtime, thresholds
 from loadgen.histogram import Histogram
+from loadgen.phases import phases
 from loadgen.result import Result
 from loadgen.spread import Spread
 from loadgen.thresholds import Check
@@ -39,11 +40,16 @@ def of(result: Result, checks: Sequence[Check] | None = None) -> dict[str, Any]:
             "missing": result.missing(),
             "skew_s": result.skew() / 1e9,
         },
-        "over_time": overtime.summary(result),
+        "over_time": {**overtime.summary(result), "phases": _phases(result)},
         "thresholds": [check.to_json() for check in checks],
         "passed": thresholds.passed(checks),
         "verdict": [{"rule": finding.rule, "text": finding.text} for finding in judge(result)],
     }
+
+
+def _phases(result: Result) -> list[dict[str, Any]] | None:
+    found = phases(result)
+    return None if found is None else [phase.to_json() for phase in found]
 
 
 def _seconds(histogram: Histogram) -> dict[str, float]:

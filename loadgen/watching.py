@@ -9,16 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from loadgen.api import GONE, Api, ApiError
+from loadgen.api import GONE, TOO_MANY, Api, ApiError
 from loadgen.discovery import Backends, Outage, literal
 from loadgen.endpoints import MalformedError, Port, Slice, Slices
-from loadgen.errors import LoadgenError, PlanError, ResolutionError
+from loadgen.errors import LoadgenError, NoAccessError, NoAnswerError, PlanError, ResolutionError
 from loadgen.ledger import Ledger
 from loadgen.target import DnsName
 
 JOIN = 0.05  # seconds between two updates: what changes meanwhile is one
-WATCH = (50, 70)  # seconds until a watch is renewed, so that a dead connection is found
-BACKOFF = (0.1, 5.0)  # seconds: after the first failure, and at the most
+WATCH = (25, 35)  # seconds until a watch is renewed, so that a dead one is found
+BACKOFF = (0.1, 3.0)  # seconds: after the first failure, and at the most
+PATIENCE = 60.0  # seconds: longer than that it is not left alone, whatever its Retry-After says
 BRIEF = 1.0  # seconds: a watch that ends sooner is not renewed at once, time after time
 
 REFUSED = (401, 403)
@@ -67,6 +68,7 @@ class Watch:
         self._service_at = f"/api/v1/namespaces/{namespace}/services/{service.name}"
         self._slices = Slices()
         self._may_watch = False
+        self._skipped = ""
 
     @classmethod
     def of(cls, name: DnsName) -> Self:
@@ -116,18 +118,20 @@ class Watch:
     def _explained(self, error: ApiError) -> LoadgenError:
         if error.status == 404:
             return ResolutionError(f"there is no {self._what}")
+        if error.status is None:
+            return NoAnswerError(error.message)
         if error.status == 401:
-            return LoadgenError(f"--discovery watch: the credentials are not accepted: {error.message}")
+            return NoAccessError(f"--discovery watch: the credentials are not accepted: {error.message}")
         if error.status != 403:
             return ResolutionError(error.message)
         found = re.search(r'User "([^"]+)"', error.message)
         who = found[1] if found else "the account"
         action = re.search(r'cannot (\w+) resource "(\w+)"', error.message)
         what = f"{action[1]} {action[2]}" if action else "do so"
-        return LoadgenError(
+        return NoAccessError(
             f"--discovery watch: {who} may not {what} in namespace {self._namespace}. It needs a Role there"
             " with get, list and watch on endpointslices.discovery.k8s.io and get on services, or use"
-            " --discovery poll, which needs none"
+            " --discovery poll, which needs none (--discovery-fallback poll: only where this fails)"
         )
 
     def _nothing(self, service: dict[str, Any], slices: Slices) -> LoadgenError:
@@ -181,29 +185,35 @@ class Watch:
         version = ""
         failures = 0
         while True:
-            began = loop.time()
+            began, after = loop.time(), 0.0
             try:
                 if not version:
                     await self._service()
                     items, version = await self._api.list(self._slices_at, self._selector)
                     self._slices.replace(self._read(items, ledger))
                     await self._settle(outage, changed)
-                version = await self._watch(version, outage, changed, ledger)
+                version = await self._watch(version, outage, changed)
+            except MalformedError as error:
+                self._skip(str(error), ledger)
+                version = ""  # what it was to tell is in a list
+                failures += 1
             except ApiError as error:
-                if error.status not in {None, *REFUSED}:
+                if error.status not in {None, TOO_MANY, *REFUSED}:
                     version = ""  # whatever the API has against going on from there, a list is a fresh start
                 if error.status != GONE:
                     outage.begin(self._explained(error).message)
                 failures += 1
+                after = min(error.after, PATIENCE)
             else:
                 failures = failures + 1 if loop.time() - began < BRIEF else 0
             if failures:
-                await asyncio.sleep(pause(failures))
+                await asyncio.sleep(max(pause(failures), after))
 
-    async def _watch(self, version: str, outage: Outage, changed: asyncio.Event, ledger: Ledger) -> str:
+    async def _watch(self, version: str, outage: Outage, changed: asyncio.Event) -> str:
         """Take the events of one watch until it ends; returns the version to go on from.
 
         A watch that was open and breaks off has ended too: the next one tells whether the API is there.
+        Raises MalformedError where what it says is lost.
         """
         opened = False
         seconds = random.randint(*WATCH)  # noqa: S311
@@ -212,15 +222,18 @@ class Watch:
                 opened = True
                 await self._settle(outage, changed)
                 async for line in lines:
-                    version = self._take(line, ledger) or version
+                    version = self._take(line)
                     await self._settle(outage, changed)
         except ApiError as error:
             if not opened or error.status is not None:
                 raise
         return version
 
-    def _take(self, line: str, ledger: Ledger) -> str | None:
-        """Take one event; returns its version. Raises ApiError where it is the API's error."""
+    def _take(self, line: bytes) -> str:
+        """Take one event; returns its version.
+
+        Raises MalformedError, and ApiError where it is the API's error.
+        """
         try:
             event = json.loads(line)
             kind, content = event["type"], event["object"]
@@ -230,12 +243,13 @@ class Watch:
             if kind != "BOOKMARK":
                 self._slices.apply(kind, content)
             version = content["metadata"]["resourceVersion"]
-            return version if isinstance(version, str) else None
+            if not isinstance(version, str):
+                raise MalformedError(f"malformed event: its version is {version}"[:200])
+            return version
+        except MalformedError:
+            raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            known = isinstance(error, MalformedError)
-            reason = str(error) if known else f"malformed event: {type(error).__name__}: {error}"[:200]
-            ledger.event("discovery.skipped", reason=reason)
-            return None
+            raise MalformedError(f"malformed event: {type(error).__name__}: {error}"[:200]) from None
 
     async def _settle(self, outage: Outage, changed: asyncio.Event) -> None:
         """See what there is now: without an address the last ones stay, and why is noted."""
@@ -254,16 +268,21 @@ class Watch:
         else:
             outage.begin(self._nothing(service, self._slices).message)
 
-    @staticmethod
-    def _read(items: list[Any], ledger: Ledger | None) -> list[Slice]:
+    def _read(self, items: list[Any], ledger: Ledger | None) -> list[Slice]:
         found = []
         for one in items:
             try:
                 found.append(Slice.read(one))
             except MalformedError as error:
                 if ledger is not None:
-                    ledger.event("discovery.skipped", reason=str(error))
+                    self._skip(str(error), ledger)
         return found
+
+    def _skip(self, reason: str, ledger: Ledger) -> None:
+        """Note what could not be read, unless it was noted last."""
+        if self._skipped != reason:
+            ledger.event("discovery.skipped", reason=reason)
+        self._skipped = reason
 
 
 def pause(failures: int) -> float:

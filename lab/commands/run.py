@@ -75,7 +75,8 @@ async def _all(chosen: Sequence[Experiment], rate: float, output: Path) -> list[
                     tell(await _one(experiment, cluster, rate, output))
         if moving:
             names = ", ".join(one.name for one in moving)
-            length = f"{CALLS / rate:g} s at {rate:g} calls/s"
+            rates = " or ".join(f"{one:g}" for one in sorted({one.calls / CALLS * rate for one in moving}))
+            length = f"{CALLS / rate:g} s at {rates} calls/s"
             console.print(f"{names}: {length} while replicas come and go\n", markup=False)
             async with asyncio.TaskGroup() as group:
                 for experiment in moving:
@@ -99,7 +100,8 @@ async def _moving(experiment: Experiment, rate: float, output: Path, tell: Calla
 
 async def _one(experiment: Experiment, cluster: LocalCluster, rate: float, output: Path) -> Outcome:
     async def start(target: str, plan: Mapping[str, Any]) -> LocalLoad:
-        return await LocalLoad.start(cluster.guard, target, plan, output / f"{experiment.name}.json")
+        file = output / f"{experiment.name}.json"
+        return await LocalLoad.start(cluster.guard, target, plan, file, cluster.api.kubeconfig())
 
     try:
         seen = await perform(experiment, cluster, start, rate=rate)

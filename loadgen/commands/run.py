@@ -23,7 +23,7 @@ from loadgen.parameters import (
     Stages,
     Threshold,
 )
-from loadgen.plan import ARRIVALS, COMPRESSIONS, DISCOVERIES, POLICIES, Plan
+from loadgen.plan import ARRIVALS, COMPRESSIONS, DISCOVERIES, FALLBACKS, POLICIES, Plan
 from loadgen.progress import Progress
 from loadgen.report import text
 from loadgen.result import Result
@@ -123,6 +123,12 @@ from loadgen.shard import Shard
     show_default=True,
     help="How backends are found: static: one look-up; dns: gRPC's own resolver; poll: again and again;"
     " watch: the Kubernetes API tells of each change.",
+)
+@click.option(
+    "--discovery-fallback",
+    type=click.Choice(FALLBACKS),
+    help="Use this in place of --discovery watch where the Kubernetes API cannot be asked: no rights, no"
+    " answer or none found. The report says so. [default: that is an error]",
 )
 @click.option(
     "--poll-interval",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from loadgen import overtime
 from loadgen.events import Event
 from loadgen.overtime import parts
+from loadgen.phases import phases
 from loadgen.report.units import duration, seconds
 from loadgen.result import Backend, Result
 
@@ -14,13 +15,14 @@ APART = 8  # columns between the times below them
 BLOCKS = "▁▂▃▄▅▆▇█"
 BACKENDS = 20  # in a table: the first called
 EVENTS = 10
+PHASES = 20
 SHORTEST = 1_000_000_000  # ns: a shorter run says nothing over time
 FEWEST = 3  # intervals, likewise
 
 TELLING = (
-    "shard.absent", "run.stopping", "discovery.failed", "connection.lost", "backend.removed", "backend.added",
-    "discovery.recovered", "connection.failed", "discovery.changed", "channel.swapped", "channel.rotated",
-    "connection.made",
+    "shard.absent", "run.stopping", "discovery.fallback", "discovery.failed", "connection.lost",
+    "backend.removed", "backend.added", "discovery.recovered", "connection.failed", "discovery.changed",
+    "channel.swapped", "channel.rotated", "connection.made",
 )  # fmt: skip
 """Events by how much they tell, the most first."""
 CHANGES = frozenset({"backend.added", "backend.removed", "connection.lost"})
@@ -117,6 +119,23 @@ def delays(result: Result) -> Iterator[str]:
         )
     if len(backends) > BACKENDS:
         yield f"  and {len(backends) - BACKENDS} more"
+
+
+def stable(result: Result) -> Iterator[str]:
+    """Give the table of stable phases where replicas changed: what the policy does while nothing happens."""
+    found = phases(result) if during(result) else None
+    if not found:
+        return
+    yield "Stable phases (all known backends connected; without the moments around each change)"
+    yield f"  {'from':>8}  {'to':>8}  backends  {'calls':>8}  {'per backend':>15}  peak to mean"
+    for one in found[:PHASES]:
+        each = f"{one.least}" if one.least == one.most else f"{one.least} to {one.most}"
+        yield (
+            f"  {seconds(one.begin):>8}  {seconds(one.end):>8}  {one.backends:>8}"
+            f"  {sum(one.calls.values()):>8}  {each:>15}  {one.peak_to_mean:>12.3f}"
+        )
+    if len(found) > PHASES:
+        yield f"  and {len(found) - PHASES} more"
 
 
 def _removed(result: Result, backend: Backend) -> int | None:

@@ -29,6 +29,7 @@ def render(result: Result, checks: Sequence[Check] | None = None) -> str:
         _replicas(result),
         _balance(result),
         overtime.chart(result),
+        overtime.stable(result),
         overtime.delays(result),
         overtime.events(result),
         _histogram(result),

@@ -320,6 +320,10 @@ CROSS = [
         "loadgen.config.poll_interval is 1s but loadgen.config.discovery is not",
     ),
     (
+        ["loadgen.config.discovery_fallback=poll"],
+        "loadgen.config.discovery_fallback is poll but loadgen.config.discovery is not watch",
+    ),
+    (
         [*WATCH, "loadgen.config.rotate_connections=5s"],
         "loadgen.config.rotate_connections is 5s but loadgen.config.discovery is watch: it is for gRPC's own",
     ),

@@ -36,6 +36,12 @@ def test_the_account_may_read_endpoints_and_nothing_else():
     assert manifests.plan["discovery"] == "watch"
 
 
+def test_another_discovery_in_its_place_has_its_own_options():
+    settings = ("loadgen.config.discovery_fallback=poll", "loadgen.config.poll_interval=2s")
+    plan = Manifests(*sets(WATCH, *settings)).plan
+    assert (plan["discovery_fallback"], plan["poll_interval"]) == ("poll", "2s")
+
+
 @pytest.mark.parametrize("discovery", ["null", "static", "dns", "poll"])
 def test_any_other_discovery_has_no_rights_and_no_token(discovery):
     manifests = Manifests(*sets(f"loadgen.config.discovery={discovery}"))

@@ -20,8 +20,22 @@ def observe(
     late: int = 0,
     delay: float = 0.5,
     lookups: int | None = 2,
+    phases: Sequence[Sequence[int]] | None = None,
 ) -> Observation:
-    """Return what would be seen of these counts, the last `late` replicas being ready 1 s into the load."""
+    """Return what would be seen of these counts, the last `late` replicas being ready 1 s into the load.
+
+    `phases` are calls per replica while nothing changed; 0: known and not called.
+    """
+    even = [
+        {
+            "start_s": 3.0 * number,
+            "end_s": 3.0 * number + 2,
+            "backends": len(calls),
+            "calls": {str(one): count for one, count in enumerate(calls) if count},
+            "peak_to_mean": max(calls) * len(calls) / sum(calls),
+        }
+        for number, calls in enumerate(phases or ())
+    ]
     replicas, backends = [], {}
     for number, count in enumerate(counts):
         is_late = number >= len(counts) - late
@@ -37,9 +51,20 @@ def observe(
         "started_ns": START,
         "totals": {"sent": sent, "ok": sent - failed, "failed": failed},
         "backends": backends,
-        "summary": {"verdict": [{"rule": rule}]},
+        "summary": {
+            "verdict": [{"rule": rule}],
+            "over_time": {"phases": None if phases is None else even},
+        },
     }
     return Observation(result, replicas, staleness=0.0, lookups=lookups)
+
+
+# the last one was parted: a connection was made anew in it
+PHASES = ([100, 99, 99], [180, 180], [38, 38, 39, 38, 38], [330], [20, 20, 20, 21], [330, 330, 330, 333])
+
+
+def watched(*phases: Sequence[int], **other: Any) -> Observation:
+    return observe([750, 300, 100, 50], "replicas_changed", late=1, phases=phases, **other)
 
 
 AS_EXPECTED = {
@@ -51,6 +76,7 @@ AS_EXPECTED = {
     "per-call-connections": observe([990, 1010, 1000], "by_connection"),
     "scale-static": observe([1250, 1250, 500, 0, 0], "new_addresses_unused", failed=1, late=2),
     "scale-discovery": observe([1200, 1200, 300, 300], "replicas_changed", late=1),
+    "watch": observe([750, 300, 100, 50], "replicas_changed", late=1, phases=PHASES),
     "dns-never-polls": observe([1000, 1000, 1000, 0, 0], "new_addresses_unused", late=2),
 }
 
@@ -68,6 +94,13 @@ OTHERWISE = [
     ("scale-discovery", observe([1500, 1200, 300, 0], "replicas_changed", late=1), "server-4 got no call"),
     ("scale-discovery", observe([1500, 1200, 299, 1], "replicas_changed", late=1, delay=2.1), "2.1 s after"),
     ("scale-discovery", observe([1, 1, 1, 1], "replicas_changed", late=1, failed=2), "2 calls failed"),
+    ("watch", watched(*PHASES[:4]), "no phase with 4 replicas in its turn"),
+    ("watch", watched(PHASES[1], PHASES[0], *PHASES[2:]), "no phase with 2 replicas in its turn"),
+    ("watch", watched(*PHASES, [41, 40, 40, 38]), "from 18.0 to 20.0 s the busiest replica got 1.031 times"),
+    ("watch", watched(*PHASES, [340, 330, 330, 330]), "the busiest replica got 1.023 times"),
+    ("watch", watched(*PHASES, [20, 20, 20, 0]), "the busiest replica got 1.333 times"),
+    ("watch", watched(*PHASES, failed=1), "1 calls failed"),
+    ("watch", watched(*PHASES, delay=1.2), "1.2 s after"),
     (
         "dns-never-polls",
         observe([1000, 1000, 1000, 0, 0], "new_addresses_unused", late=2, lookups=3),

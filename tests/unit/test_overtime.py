@@ -123,8 +123,9 @@ def test_the_most_telling_events_are_chosen_and_the_same_ones_told_once() -> Non
 def test_the_parts_stand_between_balance_and_histogram() -> None:
     heads = [part.partition("\n")[0].partition(" (")[0] for part in render(scaled()).split("\n\n")]
     there = heads.index("Balance")
-    assert heads[there : there + 5] == [
-        "Balance", "Over time", "Replicas as the client saw them", "Events", "Latency histogram",
+    assert heads[there : there + 6] == [
+        "Balance", "Over time", "Stable phases", "Replicas as the client saw them", "Events",
+        "Latency histogram",
     ]  # fmt: skip
 
 

@@ -285,6 +285,15 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
         ),
         ("load generator itself was late", "20 ms or more", "took up to 1000 ms once started"),
     ),
+    "fell back": (
+        "discovery_fell_back",
+        result(
+            EVEN,
+            plan={"discovery": "watch", "discovery_fallback": "poll"},
+            events=(Event(-5, "discovery.fallback", {"to": "poll", "reason": "the account may not"}),),
+        ),
+        ("by --discovery poll, not watch, as --discovery-fallback says: the account may not.",),
+    ),
     "dropped by a server that is too slow": (
         "some_dropped",
         result(
