@@ -1,4 +1,4 @@
-"""The Kubernetes API as far as discovery needs it: to get, list and watch, with lightkube's credentials."""
+"""The Kubernetes API as far as a load needs it: to get, list and watch, with lightkube's credentials."""
 
 import json
 import socket
@@ -47,8 +47,11 @@ class Api:
         """The pod's own, or that of the kubeconfig's context."""
 
     @classmethod
-    def connect(cls) -> Self:
-        """Use the pod's own account, or else KUBECONFIG or the default file; raises PlanError."""
+    def connect(cls, option: str) -> Self:
+        """Use the pod's own account, or else KUBECONFIG or the default file.
+
+        Raises PlanError, which names the option that needs it.
+        """
         try:
             config = KubeConfig.from_env().get()
             if config is None:
@@ -63,7 +66,7 @@ class Api:
         except Exception as error:  # lightkube lets errors of many kinds out of a malformed file
             reason = " ".join(str(error).split())
             raise PlanError(
-                f"--discovery watch found no Kubernetes API: no service account's token in a pod"
+                f"{option} found no Kubernetes API: no service account's token in a pod"
                 f" (automountServiceAccountToken) and no usable kubeconfig (KUBECONFIG): {reason}"
             ) from None
         return cls(client, config.namespace.strip())
@@ -78,10 +81,10 @@ class Api:
             raise _refusal(answer)
         return _content(answer.text)
 
-    async def list(self, path: str, selector: str) -> tuple[list[Any], str]:
-        """Return all objects with these labels, and the version to watch from."""
+    async def list(self, path: str, where: Mapping[str, str]) -> tuple[list[Any], str]:
+        """Return all objects that the selectors choose, and the version to watch from."""
         items: list[Any] = []
-        params = {"labelSelector": selector, "limit": str(PAGE)}
+        params = {**where, "limit": str(PAGE)}
         while True:
             page = await self.get(path, params)
             try:
@@ -96,13 +99,13 @@ class Api:
 
     @asynccontextmanager
     async def watch(
-        self, path: str, selector: str, version: str, seconds: int
+        self, path: str, where: Mapping[str, str], version: str, seconds: int
     ) -> AsyncGenerator[AsyncIterator[str], None]:
         """Open a watch that the API ends after so many seconds, and give its lines."""
         params = {
+            **where,
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "labelSelector": selector,
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
         }
