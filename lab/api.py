@@ -1,4 +1,4 @@
-"""What the Kubernetes API says of Services and their EndpointSlices, over HTTP on a free port of loopback.
+"""What the Kubernetes API says of Services, their endpoints and pods, over HTTP on a free port of loopback.
 
 As far as a client can tell it is the API's own wire format: objects and lists as JSON with resource
 versions, lists in pages, watches as chunked lines of JSON with bookmarks, refusals as Status objects.
@@ -7,22 +7,19 @@ versions, lists in pages, watches as chunked lines of JSON with bookmarks, refus
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-Json = dict[str, Any]
+from lab.objects import RESOURCES, Json, chosen
 
 OWNER = "kubernetes.io/service-name"
 ACCOUNT = "system:serviceaccount:default:loadgen"
-GROUPS = {"services": ("v1", "Service"), "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice")}
-
-
-def endpoint(address: str, **conditions: bool | None) -> Json:
-    """Return an endpoint: ready, unless the conditions are others."""
-    return {"addresses": [address], "conditions": {"ready": True, **conditions}}
+METRICS = "pods.metrics.k8s.io"
+Asked = tuple[str, Mapping[str, str]]
+"""A resource, and the query with its selectors."""
 
 
 class ApiServer:
@@ -37,13 +34,15 @@ class ApiServer:
         """What is refused, as verb and resource: `("watch", "endpointslices")`."""
         self.requests: list[str] = []
         """Every request: verb, path and query."""
+        self.metrics: Callable[[], Mapping[str, Json]] | None = None
+        """Returns the metrics of pods by name; None: this API is not installed."""
         self.page = 500
         """The most objects in one answer, where the client asks for no fewer."""
         self._version = 100
         self._oldest = 100
         self._objects: dict[tuple[str, str], Json] = {}
         self._log: list[tuple[int, str, Json]] = []
-        self._watches: dict[asyncio.Queue[str | None], str] = {}
+        self._watches: dict[asyncio.Queue[str | None], Asked] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
@@ -112,7 +111,10 @@ class ApiServer:
         """Make an object, or replace it."""
         known = (resource, name) in self._objects
         about = {"name": name, "namespace": self.namespace, "labels": dict(labels or {})}
-        self._objects[resource, name] = one = {**content, "metadata": about}
+        self._objects[resource, name] = one = {
+            **content,
+            "metadata": {**content.get("metadata", {}), **about},
+        }
         self._note("MODIFIED" if known else "ADDED", resource, one)
 
     def delete(self, resource: str, name: str) -> None:
@@ -149,14 +151,12 @@ class ApiServer:
 
     def _note(self, kind: str, resource: str, one: Json) -> None:
         self._version += 1
-        version, name = GROUPS[resource]
+        version, name = RESOURCES[resource]
         about = {**one["metadata"], "resourceVersion": str(self._version)}
         one.update(apiVersion=version, kind=name, metadata=about)
         self._log.append((self._version, kind, dict(one)))
-        if resource != "endpointslices":
-            return
-        for queue, service in self._watches.items():
-            if about["labels"].get(OWNER) == service:
+        for queue, (watched, query) in self._watches.items():
+            if watched == resource and chosen(one, query):
                 queue.put_nowait(json.dumps({"type": kind, "object": one}))
 
     # HTTP
@@ -183,54 +183,61 @@ class ApiServer:
         parts = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         words = parts.path.strip("/").split("/")
-        resource = next((one for one in GROUPS if one in words), "")
+        resource = next((one for one in words if one in RESOURCES), "")
         name = words[-1] if resource and words[-1] != resource else ""
+        if words[1] == "metrics.k8s.io":
+            resource = METRICS
         verb = "get" if name else "watch" if query.get("watch") == "true" else "list"
         self.requests.append(f"{verb} {target}")
         namespace = words[words.index("namespaces") + 1] if "namespaces" in words else ""
         if (verb, resource) in self.forbidden:
-            group = "discovery.k8s.io" if resource == "endpointslices" else ""
-            text = (
-                f'{resource}{group and f".{group}"} is forbidden: User "{ACCOUNT}" cannot {verb} resource'
-                f' "{resource}" in API group "{group}" in the namespace "{namespace}"'
-            )
-            await _refuse(writer, HTTPStatus.FORBIDDEN, text)
+            await _refuse(writer, HTTPStatus.FORBIDDEN, _forbidden(verb, resource, namespace))
+        elif resource == METRICS and self.metrics is None:
+            await _refuse(writer, HTTPStatus.NOT_FOUND, "the server could not find the requested resource")
         elif verb == "get":
             found = self._objects.get((resource, name)) if namespace == self.namespace else None
             if found is None:
                 await _refuse(writer, HTTPStatus.NOT_FOUND, f'{resource} "{name}" not found')
             else:
                 await _reply(writer, HTTPStatus.OK, found)
+        elif verb == "list":
+            await self._list(writer, resource, namespace, query)
         else:
-            service = query.get("labelSelector", "").removeprefix(f"{OWNER}=")
-            if namespace != self.namespace:
-                service = ""
-            if verb == "list":
-                await self._list(writer, service, query)
-            else:
-                await self._watch(reader, writer, service, query)
+            await self._watch(reader, writer, (resource if namespace == self.namespace else "", query))
 
-    async def _list(self, writer: asyncio.StreamWriter, service: str, query: Mapping[str, str]) -> None:
-        every = [
-            one
-            for (resource, _), one in sorted(self._objects.items())
-            if resource == "endpointslices" and one["metadata"]["labels"].get(OWNER) == service
-        ]
+    def _all(self, resource: str) -> list[Json]:
+        if resource == METRICS and self.metrics is not None:
+            found = self.metrics()
+            return [
+                {"metadata": self._objects["pods", name]["metadata"], **one}
+                for name, one in sorted(found.items())
+                if ("pods", name) in self._objects
+            ]
+        return [one for (kind, _), one in sorted(self._objects.items()) if kind == resource]
+
+    async def _list(
+        self, writer: asyncio.StreamWriter, resource: str, namespace: str, query: Mapping[str, str]
+    ) -> None:
+        every = [one for one in self._all(resource) if namespace == self.namespace and chosen(one, query)]
+        version, kind = RESOURCES[resource]
+        what: Json = {"kind": f"{kind}List", "apiVersion": version}
+        if resource == METRICS:  # it has no versions and no pages
+            await _reply(writer, HTTPStatus.OK, {**what, "metadata": {}, "items": every})
+            return
         first = int(query.get("continue", 0))
         until = first + min(self.page, int(query.get("limit") or self.page))
         about = {"resourceVersion": str(self._version)}
         if until < len(every):
             about["continue"] = str(until)
-        kind = {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1"}
-        await _reply(writer, HTTPStatus.OK, {**kind, "metadata": about, "items": every[first:until]})
+        await _reply(writer, HTTPStatus.OK, {**what, "metadata": about, "items": every[first:until]})
 
     async def _watch(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        service: str,
-        query: Mapping[str, str],
+        asked: Asked,
     ) -> None:
+        resource, query = asked
         since = int(query["resourceVersion"])
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -243,9 +250,9 @@ class ApiServer:
             return
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         for version, kind, one in self._log:
-            if version > since and one["metadata"]["labels"].get(OWNER) == service:
+            if version > since and one["kind"] == RESOURCES.get(resource, ("", ""))[1] and chosen(one, query):
                 queue.put_nowait(json.dumps({"type": kind, "object": one}))
-        self._watches[queue] = service
+        self._watches[queue] = asked
         left = asyncio.ensure_future(reader.read(1))  # a client that watches says nothing until it leaves
         left.add_done_callback(lambda _: queue.put_nowait(None))
         try:
@@ -261,6 +268,15 @@ class ApiServer:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await left
         await _chunk(writer, "")
+
+
+def _forbidden(verb: str, resource: str, namespace: str) -> str:
+    plural = resource.partition(".")[0]
+    group = RESOURCES[resource][0].rpartition("/")[0]
+    return (
+        f'{plural}{group and f".{group}"} is forbidden: User "{ACCOUNT}" cannot {verb} resource'
+        f' "{plural}" in API group "{group}" in the namespace "{namespace}"'
+    )
 
 
 def _status(code: HTTPStatus, text: str) -> Json:

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import pytest
 
-from lab.api import ACCOUNT, ApiServer, endpoint
+from lab.api import ACCOUNT, ApiServer
 from lab.cluster import LocalCluster
+from lab.objects import endpoint
 from loadgen import watching
 from loadgen.discovery import Backends
 from loadgen.errors import LoadgenError, PlanError, ResolutionError
