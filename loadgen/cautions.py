@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from loadgen import goal, spread
+from loadgen import goal, replicas
 from loadgen.result import Result
 from loadgen.shard import Shard
-from loadgen.spread import present
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -120,13 +119,13 @@ def retries_hide(result: Result) -> str | None:
 
 def idle_replicas(result: Result) -> str | None:
     """Replicas that are there got nothing, which an autoscaler does not see."""
-    idle, replicas = spread.idle_replicas(result), present(result)
+    idle, present = replicas.idle(result), replicas.present(result)
     if not idle:
         return None
-    counts = [one.calls or 0 for one in replicas]
+    counts = [one.calls or 0 for one in present]
     hot = max(counts) * len(counts) / sum(counts)
     return (
-        f"{len(idle)} of {len(replicas)} replicas got no call, and the busiest got {hot:.1f} times the mean."
+        f"{len(idle)} of {len(present)} replicas got no call, and the busiest got {hot:.1f} times the mean."
         " The mean hides it: an autoscaler works with the mean over all replicas, so it can be content while"
         " one carries the load, and a replica that it adds relieves nobody."
     )
@@ -157,6 +156,17 @@ def shards_apart(result: Result) -> str | None:
     )
 
 
+def memory_unknown(result: Result) -> str | None:
+    """The replicas were observed, but the metrics API gave nothing of their memory."""
+    observed = result.observed
+    if observed is None or not observed.pods or any(pod.memory for pod in observed.pods.values()):
+        return None
+    said = [one for one in result.events if one.name == "observe.failed"]
+    reasons = [str(one.attributes.get("reason")) for one in said if one.attributes.get("what") == "memory"]
+    why = f": {reasons[-1]}" if reasons else ", which has no reading of these pods yet"
+    return f"The replicas' memory is not known{why}. An autoscaler by memory has nothing to go by either."
+
+
 CAUTIONS: tuple[Rule, ...] = (
     stopped_early,
     some_failed,
@@ -165,6 +175,7 @@ CAUTIONS: tuple[Rule, ...] = (
     closed_hides_stalls,
     retries_hide,
     idle_replicas,
+    memory_unknown,
     shards_missing,
     shards_apart,
 )
