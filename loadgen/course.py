@@ -1,6 +1,6 @@
 """Numbers over time as an observer learns of them, in bounded memory."""
 
-from loadgen.observed import Number, Reading, Step, thinned
+from loadgen.observed import Number, Reading, Step, highest, thinned
 
 STEPS = 512
 READINGS = 256
@@ -28,8 +28,9 @@ class Course:
 
     def steps(self, now: int) -> tuple[Step, ...]:
         """Return the steps until now."""
-        open_ = self.value is not None and now > self._since
-        return (*self._steps, (self._since, now, self.value)) if open_ else tuple(self._steps)  # type: ignore[arg-type]
+        if self.value is None or now <= self._since:
+            return highest(self._steps, ())
+        return highest(self._steps, [(self._since, now, self.value)])
 
     def _close(self, at: int) -> None:
         if self.value is None or at <= self._since:

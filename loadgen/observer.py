@@ -27,9 +27,8 @@ OPTION = "--observe"
 EVERY = 5.0  # seconds between looks at the memory: the metrics API has news each 10 to 60 s
 WORKLOADS = {"Deployment": "deployments", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets"}
 NEEDS = (
-    "get on services; list and watch on pods and horizontalpodautoscalers.autoscaling; get, list and watch on"
-    " deployments.apps (statefulsets.apps, where it is one) and get on replicasets.apps; list on"
-    " pods.metrics.k8s.io"
+    "get on services and replicasets.apps, list and watch on pods, deployments.apps (or statefulsets.apps)"
+    " and horizontalpodautoscalers.autoscaling, and list on pods.metrics.k8s.io"
 )
 
 Owner = tuple[str, str]
