@@ -6,7 +6,7 @@ PROTO := proto/service_proto
 # one more than cores, as tests also wait
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery clean
+.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery bench-trial clean
 .PHONY: images push kind-load minikube-load chart-test chart-docs e2e
 
 help: ## show this list
@@ -56,6 +56,9 @@ bench-accuracy: .venv/ready ## measure how right the figures are, into docs/accu
 
 bench-discovery: .venv/ready ## measure on the cluster of KUBECONFIG how soon a new replica is called, into docs/discovery.md (20 minutes)
 	$(BIN)/python -m benchmarks.discovery
+
+bench-trial: .venv/ready ## run the KEDA trial on the cluster of KUBECONFIG, into docs/keda-trial.md (15 minutes)
+	$(BIN)/python -m benchmarks.trial
 
 CHART := charts/grpc-spread
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

@@ -209,12 +209,17 @@ class _Kept:
 
     async def settled(self) -> None:
         self._outage.end()
+        self.hears(time.time_ns(), there=True)
 
     def skipped(self, reason: str) -> None:
         self._ledger.event("observe.skipped", reason=reason)
 
     def failed(self, error: ApiError) -> None:
         self._outage.begin(error.message)
+        self.hears(time.time_ns(), there=False)
+
+    def hears(self, now: int, *, there: bool) -> None:
+        raise NotImplementedError
 
     def apply(self, kind: str, content: Any) -> None:
         raise NotImplementedError
@@ -234,13 +239,8 @@ class _Kept:
 
 
 class _Pods(_Kept):
-    async def settled(self) -> None:
-        await super().settled()
-        self._sightings.sees(time.time_ns(), there=True)
-
-    def failed(self, error: ApiError) -> None:
-        super().failed(error)
-        self._sightings.sees(time.time_ns(), there=False)
+    def hears(self, now: int, *, there: bool) -> None:
+        self._sightings.sees(now, there=there)
 
     def apply(self, kind: str, content: Any) -> None:
         state, now = PodState.read(content), time.time_ns()
@@ -253,28 +253,26 @@ class _Pods(_Kept):
 
 
 class _Scalers(_Kept):
+    def hears(self, now: int, *, there: bool) -> None:
+        self._sightings.hears("autoscaler", now, there=there)
+
     def apply(self, kind: str, content: Any) -> None:
         if kind == "DELETED":
             self._sightings.no_scaler(name_of(content), time.time_ns())
         else:
             self._sightings.scaler(Scaler.read(content), time.time_ns())
 
-    def failed(self, error: ApiError) -> None:
-        super().failed(error)
-        self._sightings.forget_scaler(time.time_ns())
-
     def forget(self, besides: set[str]) -> None:
         self._sightings.only_scalers(besides, time.time_ns())
 
 
 class _Workload(_Kept):
+    def hears(self, now: int, *, there: bool) -> None:
+        self._sightings.hears("workload", now, there=there)
+
     def apply(self, kind: str, content: Any) -> None:
         replicas = (content.get("spec") or {}).get("replicas")
         self._sightings.scale(None if kind == "DELETED" else replicas, time.time_ns())
-
-    def failed(self, error: ApiError) -> None:
-        super().failed(error)
-        self._sightings.scale(None, time.time_ns())
 
     def forget(self, besides: set[str]) -> None:
         if not besides:

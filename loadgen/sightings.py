@@ -48,6 +48,7 @@ class Sightings:
         self._left_out: set[str] = set()
         self._memory = Memory()
         self._looked = False
+        self._unheard: set[str] = set()
 
     # Pods
 
@@ -106,6 +107,14 @@ class Sightings:
 
     # How many are wanted
 
+    def hears(self, what: str, now: int, *, there: bool) -> None:
+        """Learn whether the API tells of this, `autoscaler` or `workload`: else what it said may be old."""
+        if there:
+            self._unheard.discard(what)
+        else:
+            self._unheard.add(what)
+        self._weigh(now)
+
     def own(self, workload: Owner) -> None:
         """Learn what owns the pods."""
         self._workload = workload
@@ -130,18 +139,17 @@ class Sightings:
         for name in self._scalers.keys() - {*names}:
             self.no_scaler(name, now)
 
-    def forget_scaler(self, now: int) -> None:
-        """Learn that nothing is known of autoscalers now."""
-        self.only_scalers((), now)
-
     def _mine(self) -> Scaler | None:
         """Return the autoscaler of the workload."""
         return next((one for _, one in sorted(self._scalers.items()) if one.target == self._workload), None)
 
     def _weigh(self, now: int) -> None:
         """See how many replicas are wanted."""
-        mine = self._mine()
-        wanted = self._replicas if mine is None or mine.wanted is None else mine.wanted
+        told = "autoscaler" not in self._unheard
+        mine = self._mine() if told else None
+        wanted = None if mine is None else mine.wanted
+        if wanted is None and told and "workload" not in self._unheard:
+            wanted = self._replicas
         self._wanted.set(now, wanted)
         if wanted is not None:
             if self._last_wanted not in {None, wanted}:

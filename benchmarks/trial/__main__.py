@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import click
@@ -56,11 +55,7 @@ def main(
         NAMES[name]: resultjson.from_json(json.loads((RESULTS / f"{name}.json").read_text("utf-8")))
         for name in SETTINGS
     }
-    first = min(one.started for one in results.values()) // 1_000_000_000
-    note = f"Measured {datetime.fromtimestamp(first, UTC):%Y-%m-%d}, " + (
-        "the three at the same time." if at_once else "one after the other."
-    )
-    blocks = {"table": f"{page.table(results)}\n\n{note}"}
+    blocks = {"table": f"{page.table(results)}\n\n{page.note(list(results.values()))}"}
     for setting, name in NAMES.items():
         blocks[setting] = f"```\n{page.over_time(results[name])}\n```"
     text = DOCUMENT.read_text("utf-8")

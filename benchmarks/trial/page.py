@@ -1,6 +1,8 @@
 """The page's tables, of results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 
 from loadgen import replicas
 from loadgen.report import overtime
@@ -17,6 +19,16 @@ HEAD = (
 def table(results: Mapping[str, Result]) -> str:
     """Return the settings side by side."""
     return "\n".join([HEAD, *(_row(name, one) for name, one in results.items())])
+
+
+def note(results: Sequence[Result]) -> str:
+    """Say when and how they were measured."""
+    spans = sorted((one.started, one.started + one.duration) for one in results)
+    apart = all(one[1] <= other[0] for one, other in pairwise(spans))
+    lengths = sorted({str(one.plan["duration"]) for one in results})
+    how = "one after the other" if apart else "at the same time, on the same nodes"
+    day = datetime.fromtimestamp(spans[0][0] // 1_000_000_000, UTC)
+    return f"Measured {day:%Y-%m-%d}: loads of {' and '.join(lengths)}, {how}."
 
 
 def _row(name: str, result: Result) -> str:
