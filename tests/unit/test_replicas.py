@@ -9,7 +9,7 @@ from loadgen import replicas, thresholds
 from loadgen.cells import Cells
 from loadgen.observed import Gauge, Observed, Pod
 from loadgen.replicas import changes, idle, intervals, of, present
-from loadgen.report import text
+from loadgen.report import compare, text
 from loadgen.result import Replica, Result, Timeline
 from loadgen.verdict import judge
 from tests.unit.results import SECOND, STARTED, result
@@ -183,6 +183,19 @@ def test_the_report() -> None:
         "     +4.00  +1              2  not again",
     ):
         assert f"{line}\n" in said
+
+
+def test_side_by_side() -> None:
+    pods = {"a": pod(1, -3, memory=[(8, 280)]), "b": pod(2, 4, memory=[(3, 90), (8, 20)])}
+    one, plain = made({"b1": TEN}, pods), made({"b1": TEN}, {})
+    plain.observed = None
+    rows = {
+        line[:13].strip(): line[13:].split() for line in compare.render(["a", "b"], [one, plain]).splitlines()
+    }
+    assert rows["idle replicas"] == ["1", "-"]
+    assert rows["most memory"] == ["280", "MiB", "-"]
+    assert rows["least memory"] == ["20", "MiB", "-"]
+    assert "most memory" not in compare.render(["a", "b"], [plain, plain])
 
 
 def test_memory_that_nobody_tells_of_is_said() -> None:
