@@ -1,63 +1,58 @@
 """`make bench-trial`: run the KEDA trial on the cluster of KUBECONFIG, and write its page's tables."""
 
 import json
-from collections.abc import Callable
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import click
 
 from benchmarks.accuracy import document
 from benchmarks.trial import page
-from benchmarks.trial.release import ROOT, Release
 from loadgen import resultjson
 from loadgen.parameters import Duration
+from tests.e2e.kube import CommandError, Release, call, lacks_keda, preset
 
+ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/keda-trial.md"
 RESULTS = ROOT / "build/trial"
 SPARE = 300.0  # seconds for pods to start, beside the load
-COMMON = ("loadgen.config.observe=true", "loadgen.config.poll_interval=null")
-SETTINGS = {
-    "clusterip": ("headless=false", "loadgen.config.discovery=null", "loadgen.config.health_check=null"),
-    "static": ("headless=true", "loadgen.config.discovery=static"),
-    "watch": ("headless=true", "loadgen.config.discovery=watch"),
+SERVERS_FIRST = "autoscaling.mode=none,replicaCount=1,loadgen.enabled=false"
+"""KEDA's webhook may not yet know a Deployment that is installed with its ScaledObject."""
+COMMON = "loadgen.config.observe=true,loadgen.config.poll_interval=null"
+CLIENTS = {
+    "clusterip": ("ClusterIP", "headless=false,loadgen.config.discovery=null"),
+    "static": ("headless, looked up once", "headless=true,loadgen.config.discovery=static"),
+    "watch": ("headless, discovery `watch`", "headless=true,loadgen.config.discovery=watch"),
 }
-NAMES = {
-    "clusterip": "ClusterIP",
-    "static": "headless, looked up once",
-    "watch": "headless, discovery `watch`",
-}
+"""What the page calls each, and its values."""
 
 
 @click.command()
 @click.option("--duration", type=Duration(), default="4m", show_default=True, help="Of each load.")
 @click.option("--at-once", is_flag=True, help="All at the same time: quicker, but they share the nodes.")
-@click.option("--set", "values", multiple=True, help="More values of the chart, as helm takes them.")
 @click.option("--namespace", default="trial", show_default=True, help="Begins the names of the namespaces.")
 @click.option("--from-results", is_flag=True, help="Write the tables of what is in build/trial.")
 @click.option("--no-write", is_flag=True, help="Print the tables only.")
-def main(
-    duration: int, at_once: bool, values: tuple[str, ...], namespace: str, from_results: bool, no_write: bool
-) -> None:
-    """Run the trial with each setting of the client. Needs helm, kubectl, KEDA and metrics-server."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    seconds = duration / 1e9
-
-    def run(setting: str) -> None:
-        chosen = (*SETTINGS[setting], *COMMON, f"loadgen.config.duration={seconds:g}s", *values)
-        click.echo(f"{setting} ...", err=True)
-        with Release(f"{namespace}-{setting}-{uuid4().hex[:4]}", chosen) as release:
-            release.run(seconds + SPARE, RESULTS / f"{setting}.json")
-
+def main(duration: int, at_once: bool, namespace: str, from_results: bool, no_write: bool) -> None:
+    """Run the trial with each client. Needs helm, kubectl, KEDA and metrics-server, and the images there."""
     if not from_results:
-        _each(run, at_once=at_once)
+        try:
+            if lacks := lacks_keda():
+                sys.exit(lacks)
+            with ThreadPoolExecutor(len(CLIENTS) if at_once else 1) as pool:
+                for _ in pool.map(lambda client: _run(client, namespace, duration / 1e9), CLIENTS):
+                    pass
+        except (CommandError, FileNotFoundError) as error:
+            sys.exit(f"a cluster is needed, with its kubeconfig in KUBECONFIG, and kubectl and helm: {error}")
     results = {
-        NAMES[name]: resultjson.from_json(json.loads((RESULTS / f"{name}.json").read_text("utf-8")))
-        for name in SETTINGS
+        client: resultjson.from_json(json.loads((RESULTS / f"{client}.json").read_text("utf-8")))
+        for client in CLIENTS
     }
-    blocks = {"table": f"{page.table(results)}\n\n{page.note(list(results.values()))}"}
-    for setting, name in NAMES.items():
-        blocks[setting] = f"```\n{page.over_time(results[name])}\n```"
+    named = {CLIENTS[client][0]: result for client, result in results.items()}
+    blocks = {"table": f"{page.table(named)}\n\n{page.note(list(results.values()))}"}
+    blocks |= {client: f"```\n{page.over_time(result)}\n```" for client, result in results.items()}
     text = DOCUMENT.read_text("utf-8")
     for part, block in blocks.items():
         click.echo(f"{block}\n")
@@ -66,10 +61,23 @@ def main(
         DOCUMENT.write_text(text, "utf-8")
 
 
-def _each(run: Callable[[str], None], *, at_once: bool) -> None:
-    with ThreadPoolExecutor(len(SETTINGS) if at_once else 1) as pool:
-        for _ in pool.map(run, SETTINGS):
-            pass
+def _run(client: str, prefix: str, seconds: float) -> None:
+    """Make one client's load in a namespace of its own, and keep its result."""
+    click.echo(f"{client} ...", err=True)
+    release = Release("trial", f"{prefix}-{client}-{uuid4().hex[:4]}")
+    settings = (*preset("keda-memory"), "--set", f"{CLIENTS[client][1]},{COMMON}")
+    settings += ("--set", f"loadgen.config.duration={seconds:g}s")
+    call("kubectl", "create", "namespace", release.namespace)
+    try:
+        release.install(*settings, "--set", SERVERS_FIRST)
+        release.upgrade(*settings)
+        report = release.report(seconds + SPARE)
+        if not report.succeeded:
+            sys.exit(f"{client}: {report.log}")
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{client}.json").write_text(json.dumps(report.result), "utf-8")
+    finally:
+        call("kubectl", "delete", "namespace", release.namespace, "--wait=false")
 
 
 main()
