@@ -65,8 +65,8 @@ def _run(client: str, prefix: str, seconds: float) -> None:
     """Make one client's load in a namespace of its own, and keep its result."""
     click.echo(f"{client} ...", err=True)
     release = Release("trial", f"{prefix}-{client}-{uuid4().hex[:4]}")
-    settings = (*preset("keda-memory"), "--set", f"{CLIENTS[client][1]},{COMMON}")
-    settings += ("--set", f"loadgen.config.duration={seconds:g}s")
+    values = f"{CLIENTS[client][1]},{COMMON},loadgen.config.duration={seconds:g}s"
+    settings = (*preset("keda-memory"), "--set", values)
     call("kubectl", "create", "namespace", release.namespace)
     try:
         release.install(*settings, "--set", SERVERS_FIRST)
