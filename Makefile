@@ -6,7 +6,7 @@ PROTOS := service_proto/service.proto service_proto/orca.proto service_proto/orc
 # one more than cores, as tests also wait
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery bench-loss bench-policies clean
+.PHONY: help venv demo test lint format proto lock bench bench-accuracy bench-discovery bench-loss bench-policies bench-trial clean
 .PHONY: images push kind-load minikube-load chart-test chart-docs e2e
 
 help: ## show this list
@@ -62,6 +62,9 @@ bench-loss: .venv/ready ## measure what replicas that come and go cost, in the l
 
 bench-policies: .venv/ready ## measure a slow replica under each policy, into docs/policies.md (5 minutes)
 	$(BIN)/python -m benchmarks.policies
+
+bench-trial: .venv/ready ## run the KEDA trial on the cluster of KUBECONFIG, into docs/keda-trial.md (15 minutes)
+	$(BIN)/python -m benchmarks.trial
 
 CHART := charts/grpc-spread
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

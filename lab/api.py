@@ -1,4 +1,4 @@
-"""What the Kubernetes API says of Services and their EndpointSlices, over HTTP on a free port of loopback.
+"""What the Kubernetes API says of Services, their endpoints and pods, over HTTP on a free port of loopback.
 
 As far as a client can tell it is the API's own wire format: objects and lists as JSON with resource
 versions, lists in pages, watches as chunked lines of JSON with bookmarks, refusals as Status objects.
@@ -8,22 +8,20 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from lab.responses import Json, chunk, refuse, reply, status, stream
+from lab.objects import RESOURCES, Json, chosen
+from lab.responses import chunk, refuse, reply, status, stream
 
 OWNER = "kubernetes.io/service-name"
 ACCOUNT = "system:serviceaccount:default:loadgen"
-GROUPS = {"services": ("v1", "Service"), "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice")}
-
-
-def endpoint(address: str, **conditions: bool | None) -> Json:
-    """Return an endpoint: ready, unless the conditions are others."""
-    return {"addresses": [address], "conditions": {"ready": True, **conditions}}
+METRICS = "pods.metrics.k8s.io"
+Asked = tuple[str, Mapping[str, str]]
+"""A resource, and the query with its selectors."""
 
 
 class ApiServer:
@@ -41,6 +39,8 @@ class ApiServer:
         """What is refused, as verb and resource: `("watch", "endpointslices")`."""
         self.requests: list[str] = []
         """Every request: verb, path and query."""
+        self.metrics: Callable[[], Mapping[str, Json]] | None = None
+        """Returns the metrics of pods by name; None: this API is not installed."""
         self.page = 500
         """The most objects in one answer, where the client asks for no fewer."""
         self.tokens: set[str] | None = None
@@ -55,7 +55,7 @@ class ApiServer:
         self._objects: dict[tuple[str, str], Json] = {}
         self._snapshots: dict[int, list[Json]] = {}  # of lists that are read in pages, by version
         self._log: list[tuple[int, str, Json]] = []
-        self._watches: dict[asyncio.Queue[str | None], str] = {}
+        self._watches: dict[asyncio.Queue[str | None], Asked] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
@@ -125,7 +125,10 @@ class ApiServer:
         """Make an object, or replace it."""
         known = (resource, name) in self._objects
         about = {"name": name, "namespace": self.namespace, "labels": dict(labels or {})}
-        self._objects[resource, name] = one = {**content, "metadata": about}
+        self._objects[resource, name] = one = {
+            **content,
+            "metadata": {**content.get("metadata", {}), **about},
+        }
         self._note("MODIFIED" if known else "ADDED", resource, one)
 
     def delete(self, resource: str, name: str) -> None:
@@ -163,14 +166,12 @@ class ApiServer:
 
     def _note(self, kind: str, resource: str, one: Json) -> None:
         self._version += 1
-        version, name = GROUPS[resource]
+        version, name = RESOURCES[resource]
         about = {**one["metadata"], "resourceVersion": str(self._version)}
         one.update(apiVersion=version, kind=name, metadata=about)
         self._log.append((self._version, kind, dict(one)))
-        if resource != "endpointslices":
-            return
-        for queue, service in self._watches.items():
-            if about["labels"].get(OWNER) == service:
+        for queue, (watched, query) in self._watches.items():
+            if watched == resource and chosen(one, query):
                 queue.put_nowait(json.dumps({"type": kind, "object": one}))
 
     # HTTP
@@ -193,7 +194,7 @@ class ApiServer:
             self._tasks.discard(task)
             self._writers.discard(writer)
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     async def _answer(
@@ -202,8 +203,10 @@ class ApiServer:
         parts = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         words = parts.path.strip("/").split("/")
-        resource = next((one for one in GROUPS if one in words), "")
+        resource = next((one for one in words if one in RESOURCES), "")
         name = words[-1] if resource and words[-1] != resource else ""
+        if words[1] == "metrics.k8s.io":
+            resource = METRICS
         verb = "get" if name else "watch" if query.get("watch") == "true" else "list"
         self.requests.append(f"{verb} {target}")
         namespace = words[words.index("namespaces") + 1] if "namespaces" in words else ""
@@ -215,28 +218,39 @@ class ApiServer:
             text = "the server has received too many requests and has asked us to try again later"
             await refuse(writer, HTTPStatus.TOO_MANY_REQUESTS, text, Retry_After=str(self.busy.pop(0)))
         elif (verb, resource) in self.forbidden:
-            group = "discovery.k8s.io" if resource == "endpointslices" else ""
-            text = (
-                f'{resource}{group and f".{group}"} is forbidden: User "{ACCOUNT}" cannot {verb} resource'
-                f' "{resource}" in API group "{group}" in the namespace "{namespace}"'
-            )
-            await refuse(writer, HTTPStatus.FORBIDDEN, text)
+            await refuse(writer, HTTPStatus.FORBIDDEN, _forbidden(verb, resource, namespace))
+        elif resource == METRICS and self.metrics is None:
+            await refuse(writer, HTTPStatus.NOT_FOUND, "the server could not find the requested resource")
         elif verb == "get":
             found = self._objects.get((resource, name)) if namespace == self.namespace else None
             if found is None:
                 await refuse(writer, HTTPStatus.NOT_FOUND, f'{resource} "{name}" not found')
             else:
                 await reply(writer, HTTPStatus.OK, found)
+        elif verb == "list":
+            await self._list(writer, resource, namespace, query)
         else:
-            service = query.get("labelSelector", "").removeprefix(f"{OWNER}=")
-            if namespace != self.namespace:
-                service = ""
-            if verb == "list":
-                await self._list(writer, service, query)
-            else:
-                await self._watch(reader, writer, service, query)
+            await self._watch(reader, writer, (resource if namespace == self.namespace else "", query))
 
-    async def _list(self, writer: asyncio.StreamWriter, service: str, query: Mapping[str, str]) -> None:
+    def _all(self, resource: str) -> list[Json]:
+        if resource == METRICS and self.metrics is not None:
+            found = self.metrics()
+            return [
+                {"metadata": self._objects["pods", name]["metadata"], **one}
+                for name, one in sorted(found.items())
+                if ("pods", name) in self._objects
+            ]
+        return [dict(one) for (kind, _), one in sorted(self._objects.items()) if kind == resource]
+
+    async def _list(
+        self, writer: asyncio.StreamWriter, resource: str, namespace: str, query: Mapping[str, str]
+    ) -> None:
+        group, kind = RESOURCES[resource]
+        what: Json = {"kind": f"{kind}List", "apiVersion": group}
+        now = [one for one in self._all(resource) if namespace == self.namespace and chosen(one, query)]
+        if resource == METRICS:  # it has no versions and no pages
+            await reply(writer, HTTPStatus.OK, {**what, "metadata": {}, "items": now})
+            return
         begun, _, first = query.get("continue", "").partition("-")
         version = int(begun or self._version)
         if begun and version not in self._snapshots:
@@ -244,27 +258,22 @@ class ApiServer:
             await refuse(writer, HTTPStatus.GONE, text)
             return
         every = self._snapshots.get(version) if begun else None
-        every = every or [
-            dict(one)
-            for (resource, _), one in sorted(self._objects.items())
-            if resource == "endpointslices" and one["metadata"]["labels"].get(OWNER) == service
-        ]
+        every = every or now
         since, limit = int(first or 0), int(query.get("limit") or 0)
         until = since + min(self.page, limit) if limit else len(every)
         about = {"resourceVersion": str(version)}
         if until < len(every):
             self._snapshots[version] = every
             about["continue"] = f"{version}-{until}"
-        kind = {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1"}
-        await reply(writer, HTTPStatus.OK, {**kind, "metadata": about, "items": every[since:until]})
+        await reply(writer, HTTPStatus.OK, {**what, "metadata": about, "items": every[since:until]})
 
     async def _watch(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        service: str,
-        query: Mapping[str, str],
+        asked: Asked,
     ) -> None:
+        resource, query = asked
         since = int(query["resourceVersion"])
         await stream(writer)
         if since < self._oldest:
@@ -275,9 +284,9 @@ class ApiServer:
             return
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         for version, kind, one in self._log:
-            if version > since and one["metadata"]["labels"].get(OWNER) == service:
+            if version > since and one["kind"] == RESOURCES.get(resource, ("", ""))[1] and chosen(one, query):
                 queue.put_nowait(json.dumps({"type": kind, "object": one}))
-        self._watches[queue] = service
+        self._watches[queue] = asked
         left = asyncio.ensure_future(reader.read(1))  # a client that watches says nothing until it leaves
         left.add_done_callback(lambda _: queue.put_nowait(None))
         try:
@@ -295,3 +304,12 @@ class ApiServer:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await left
         await chunk(writer, "")
+
+
+def _forbidden(verb: str, resource: str, namespace: str) -> str:
+    plural = resource.partition(".")[0]
+    group = RESOURCES[resource][0].rpartition("/")[0]
+    return (
+        f'{plural}{group and f".{group}"} is forbidden: User "{ACCOUNT}" cannot {verb} resource'
+        f' "{plural}" in API group "{group}" in the namespace "{namespace}"'
+    )

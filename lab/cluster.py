@@ -2,21 +2,22 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 from lab import addresses
-from lab.api import ApiServer, endpoint
+from lab.api import ApiServer
 from lab.dns import DnsServer
 from lab.errors import LabError
 from lab.guard import Guard
 from lab.limits import raise_open_files
+from lab.objects import Json, endpoint, metrics, owned, pod
 from lab.process import ReplicaProcess
 from lab.proxy import Proxy
 from lab.replicas import Replica, State
-from lab.responses import Json
 from lab.zone import Zone
 
 ORIGIN = "cluster.local"
@@ -24,6 +25,9 @@ SERVICE = "server.default.svc.cluster.local"
 HEADLESS = "server-headless.default.svc.cluster.local"
 
 FIRST = "server-1"
+LABELS = {"app": "server"}
+OWNERS = {"deployment": "server", "replicaset": "server-1"}
+"""What owns the pods, as the API tells: a Deployment, by way of a ReplicaSet."""
 
 SERVER_OPTIONS: Mapping[str, str] = {"drain-delay": "2s"}
 """Options of replicas, unless `LocalCluster` is given others for them."""
@@ -112,6 +116,7 @@ class LocalCluster:
         self._numbers = itertools.count(1)
         self._published: list[str] = []
         self._endpoints: list[Json] = []
+        self._pods: dict[str, Json] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._scaling = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -126,7 +131,10 @@ class LocalCluster:
             for part in (self.guard, self._dns, self.proxy, self.api):
                 await stack.enter_async_context(part)
             for service in (SERVICE, HEADLESS):
-                self.api.service(service.partition(".")[0], self.proxy.port)
+                self.api.service(service.partition(".")[0], self.proxy.port, selector=LABELS)
+            above = {"metadata": owned("Deployment", OWNERS["deployment"])}
+            self.api.put("replicasets", OWNERS["replicaset"], above)
+            self.api.metrics = self._memory
             stack.push_async_callback(self._end)
             self.zone.set(SERVICE, [self.proxy.host])
             await self.scale(self._initial)
@@ -167,6 +175,7 @@ class LocalCluster:
         if replicas < 0:
             raise LabError(f"cannot scale to {replicas} replicas")
         async with self._scaling:
+            self.api.put("deployments", OWNERS["deployment"], {"spec": {"replicas": replicas}})
             await self._add(replicas - len(self._ready()))
             for process in self._ready()[replicas:][::-1]:
                 self._remove(process)
@@ -256,6 +265,7 @@ class LocalCluster:
             self.zone.set(HEADLESS, ready)
             self.proxy.set((address, self.proxy.port) for address in ready)
         self._tell_api()
+        self._tell_pod(replica)
         if replica.state is State.GONE:
             self._block.give_back(replica.address)
         self._on_change(replica)
@@ -275,6 +285,29 @@ class LocalCluster:
             self._endpoints = endpoints
             for service in (SERVICE, HEADLESS):
                 self.api.slice(service.partition(".")[0], self.proxy.port, *endpoints)
+
+    def _tell_pod(self, replica: Replica) -> None:
+        ready, name = replica.state is State.READY, replica.name
+        if replica.state is State.GONE:
+            if self._pods.pop(name, None):
+                self.api.delete("pods", name)
+            return
+        content = pod(
+            replica.address,
+            ready=ready,
+            changed=replica.ready_at or replica.started_at or 0,
+            deleted=replica.terminating_at,
+            owner=("ReplicaSet", OWNERS["replicaset"]),
+        )
+        if self._pods.get(name) != content:
+            self._pods[name] = content
+            self.api.put("pods", name, content, LABELS)
+
+    def _memory(self) -> dict[str, Json]:
+        """Return what each replica's process has in memory now."""
+        now = time.time_ns()
+        found = {name: process.memory() for name, process in self._processes.items()}
+        return {name: metrics(now, memory) for name, memory in found.items() if memory is not None}
 
     async def _end(self) -> None:
         for process in self._processes.values():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from asyncio.subprocess import Process
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from lab.errors import LabError
 from lab.guard import Guard
@@ -84,6 +86,15 @@ class ReplicaProcess:
         """Let it go on."""
         self._signal(signal.SIGCONT)
         self._change(frozen=False)
+
+    def memory(self) -> int | None:
+        """Return the bytes that the process has in memory; None where it is gone."""
+        if self._process is None or self._process.returncode is not None:
+            return None
+        with contextlib.suppress(OSError):
+            resident = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+            return int(resident) * resource.getpagesize()
+        return None
 
     async def exited(self, limit: float | None = None) -> None:
         """Return once the process is gone; after `limit` seconds it is sent SIGKILL."""

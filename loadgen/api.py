@@ -1,4 +1,4 @@
-"""The Kubernetes API as far as discovery needs it: to get, list and watch, with lightkube's credentials."""
+"""The Kubernetes API as far as a load needs it: to get, list and watch, with lightkube's credentials."""
 
 import asyncio
 import json
@@ -56,8 +56,11 @@ class Api:
         """The pod's own, or that of the kubeconfig's context."""
 
     @classmethod
-    def connect(cls) -> Self:
-        """Use the pod's own account, or else KUBECONFIG or the default file; raises NoClusterError."""
+    def connect(cls, option: str) -> Self:
+        """Use the pod's own account, or else KUBECONFIG or the default file.
+
+        Raises NoClusterError, which names the option that needs it.
+        """
         try:
             config = KubeConfig.from_env().get()
             if config is None:
@@ -72,7 +75,7 @@ class Api:
         except Exception as error:  # lightkube lets errors of many kinds out of a malformed file
             reason = " ".join(str(error).split())
             raise NoClusterError(
-                f"--discovery watch found no Kubernetes API: no service account's token in a pod"
+                f"{option} found no Kubernetes API: no service account's token in a pod"
                 f" (automountServiceAccountToken) and no usable kubeconfig (KUBECONFIG): {reason}"
             ) from None
         return cls(client, config.namespace.strip())
@@ -88,10 +91,10 @@ class Api:
             raise _refusal(answer)
         return _content(answer.text)
 
-    async def list(self, path: str, selector: str) -> tuple[list[Any], str]:
-        """Return all objects with these labels, and the version to watch from."""
+    async def list(self, path: str, where: Mapping[str, str]) -> tuple[list[Any], str]:
+        """Return all objects that the selectors choose, and the version to watch from."""
         items: list[Any] = []
-        params = {"labelSelector": selector, "limit": str(PAGE)}
+        params = {**where, "limit": str(PAGE)}
         while True:
             try:
                 page = await self.get(path, params)
@@ -99,7 +102,7 @@ class Api:
                 if error.status != GONE or "continue" not in params:
                     raise
                 # the pages' common version is forgotten by now: all at once, then, as client-go does
-                items, params = [], {"labelSelector": selector}
+                items, params = [], dict(where)
                 continue
             try:
                 about = page["metadata"]
@@ -113,16 +116,16 @@ class Api:
 
     @asynccontextmanager
     async def watch(
-        self, path: str, selector: str, version: str, seconds: int
+        self, path: str, where: Mapping[str, str], version: str, seconds: int
     ) -> AsyncGenerator[AsyncIterator[bytes], None]:
         """Open a watch that the API ends after so many seconds, and give its lines.
 
         The API begins its answer at once, however long nothing changes: one that does not is not there.
         """
         params = {
+            **where,
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "labelSelector": selector,
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
         }

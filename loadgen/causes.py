@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from loadgen import handshake, policies
+from loadgen import handshake, policies, replicas
 from loadgen.attribution import PEER
 from loadgen.events import Event
 from loadgen.result import Result
-from loadgen.spread import Spread, idle_replicas
+from loadgen.spread import Spread
 from loadgen.weighing import blackout, unweighted
 
 Rule = Callable[[Result], str | None]
@@ -80,14 +80,15 @@ def new_addresses_unused(result: Result) -> str | None:
 
 def connection_balanced(result: Result) -> str | None:
     """One address, one connection, one backend: connections were balanced, not calls."""
-    evidence, replicas = result.evidence, result.replicas or ()
+    evidence = result.evidence
     if len(result.backends) != 1 or evidence.connections != len(result.shards):
         return None
     addresses = evidence.addresses_now or evidence.addresses
     if addresses is None or len(addresses) != 1:
         return None
     if evidence.discovery == "watch" or any(
-        one.ip is not None and addresses[0].startswith((f"{one.ip}:", f"[{one.ip}]:")) for one in replicas
+        one.ip is not None and addresses[0].startswith((f"{one.ip}:", f"[{one.ip}]:"))
+        for one in replicas.of(result)
     ):
         return None  # the address is a pod's own: a headless service of one replica
     over = "one connection" if evidence.connections == 1 else f"{evidence.connections} connections"
@@ -97,7 +98,7 @@ def connection_balanced(result: Result) -> str | None:
     )
     why = "picks a backend for each connection, not for each call, and gRPC keeps its connection"
     cure = "Make it headless (headless=true) and use --lb-policy round_robin."
-    if idle_replicas(result):
+    if replicas.idle(result):
         return f"{went} A ClusterIP {why}: the other replicas got nothing. {cure}"
     return f"{went} A ClusterIP {why}: if the service has more replicas they got nothing. {cure}"
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from loadgen import fallback, goal, policies, slowness, spread
+from loadgen import fallback, goal, policies, replicas, slowness
 from loadgen.result import Result
 from loadgen.shard import Shard
 from loadgen.slowness import Slow
-from loadgen.spread import present
 from loadgen.weighing import unweighted
 
 SECOND = 1_000_000_000
@@ -136,13 +135,13 @@ def discovery_fell_back(result: Result) -> str | None:
 
 def idle_replicas(result: Result) -> str | None:
     """Replicas that are there got nothing, which an autoscaler does not see."""
-    idle, replicas = spread.idle_replicas(result), present(result)
+    idle, present = replicas.idle(result), replicas.present(result)
     if not idle:
         return None
-    counts = [one.calls or 0 for one in replicas]
+    counts = [one.calls or 0 for one in present]
     hot = max(counts) * len(counts) / sum(counts)
     return (
-        f"{len(idle)} of {len(replicas)} replicas got no call, and the busiest got {hot:.1f} times the mean."
+        f"{len(idle)} of {len(present)} replicas got no call, and the busiest got {hot:.1f} times the mean."
         " The mean hides it: an autoscaler works with the mean over all replicas, so it can be content while"
         " one carries the load, and a replica that it adds relieves nobody."
     )
@@ -222,6 +221,17 @@ def shards_apart(result: Result) -> str | None:
     )
 
 
+def memory_unknown(result: Result) -> str | None:
+    """The replicas were observed, but the metrics API gave nothing of their memory."""
+    observed = result.observed
+    if observed is None or not observed.pods or any(pod.memory for pod in observed.pods.values()):
+        return None
+    said = [one for one in result.events if one.name == "observe.failed"]
+    reasons = [str(one.attributes.get("reason")) for one in said if one.attributes.get("what") == "memory"]
+    why = f": {reasons[-1]}" if reasons else ", which has no reading of these pods yet"
+    return f"The replicas' memory is not known{why}. An autoscaler by memory has nothing to go by either."
+
+
 CAUTIONS: tuple[Rule, ...] = (
     stopped_early,
     some_failed,
@@ -232,6 +242,7 @@ CAUTIONS: tuple[Rule, ...] = (
     discovery_fell_back,
     idle_replicas,
     slow_backend,
+    memory_unknown,
     shards_missing,
     shards_apart,
 )

@@ -56,20 +56,23 @@ class Discovery(Protocol):
 class Outage:
     """Notes when backends can no longer be learnt of, once for each reason, and when they can again."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, of: str = "discovery", **about: str) -> None:
+        """`of` begins the events' names; `about` is in each of them."""
         self._ledger = ledger
+        self._of = of
+        self._about = about
         self._reason = ""
 
     def begin(self, reason: str) -> None:
         """Note the reason, unless it is the one that was noted last."""
         if self._reason != reason:
-            self._ledger.event("discovery.failed", reason=reason)
+            self._ledger.event(f"{self._of}.failed", None, reason=reason, **self._about)
         self._reason = reason
 
     def end(self) -> None:
         """Note that it is over, if there was one."""
         if self._reason:
-            self._ledger.event("discovery.recovered")
+            self._ledger.event(f"{self._of}.recovered", None, **self._about)
         self._reason = ""
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from loadgen import observed
 from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
@@ -68,6 +69,7 @@ def _two(one: Result, other: Result) -> Result:
         warmup=_totals(one.warmup, other.warmup)
         if one.warmup and other.warmup
         else one.warmup or other.warmup,
+        observed=observed.merge(one.observed, other.observed),
     )
 
 

@@ -73,6 +73,7 @@ class Plan:
     ready_timeout: int = 10_000_000_000
     cold: bool = False
     health_check: bool = False
+    observe: bool = False
     timeout: int = 20_000_000_000
     """Deadline of each call; 0: none."""
     metadata: tuple[tuple[str, str], ...] = ()

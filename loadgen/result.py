@@ -11,6 +11,7 @@ from loadgen import goal
 from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
+from loadgen.observed import Observed
 from loadgen.timeline import COARSER
 
 Json = dict[str, Any]
@@ -195,6 +196,8 @@ class Result:
     """The server's pods; None where nobody looked."""
     warmup: Totals | None = None
     """Calls that fell due before `started`: they are in no other figure. None where there was no warm-up."""
+    observed: Observed | None = None
+    """What was seen of the replicas beside the load; None where nobody looked."""
 
     @property
     def open(self) -> bool:

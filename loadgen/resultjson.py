@@ -12,6 +12,7 @@ from importlib import resources
 
 import fastjsonschema
 
+from loadgen import observedjson
 from loadgen.cells import Cells
 from loadgen.events import Event
 from loadgen.histogram import Histogram
@@ -68,6 +69,7 @@ def to_json(result: Result, summary: Json) -> Json:
         "evidence": _plain(result.evidence),
         **({} if result.replicas is None else {"replicas": [_plain(one) for one in result.replicas]}),
         **({} if result.warmup is None else {"warmup": _plain(result.warmup)}),
+        **({} if result.observed is None else {"observed": observedjson.to_json(result.observed)}),
     }
 
 
@@ -125,6 +127,7 @@ def _read(content: Json) -> Result:
         evidence=Evidence(**content["evidence"]),
         replicas=[Replica(**one) for one in content["replicas"]] if "replicas" in content else None,
         warmup=Totals(**content["warmup"]) if "warmup" in content else None,
+        observed=observedjson.from_json(content["observed"]) if "observed" in content else None,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
 from loadgen import attribution, calling, load, readiness
 from loadgen.descriptors import Method
@@ -23,6 +24,9 @@ from loadgen.result import Result
 from loadgen.shard import WHOLE, Shard
 from loadgen.snapshot import snapshot
 from loadgen.target import DnsName, Uri
+
+if TYPE_CHECKING:
+    from loadgen.observer import Observer
 
 Together = Callable[[], Awaitable[list[int]]]
 
@@ -58,6 +62,22 @@ def _watch(name: DnsName) -> Discovery:
     return Watch.of(name)
 
 
+def observer_of(plan: Plan, uri: Uri, shard: Shard) -> "Observer | None":
+    """Return who observes the replicas, if that is asked for: the first shard does so for all."""
+    if not plan.observe:
+        return None
+    if uri.name is None:
+        raise PlanError(f"--observe needs the name of a Service as target, not {uri.text}")
+    try:
+        from loadgen.observer import Observer  # noqa: PLC0415 - an extra that only this option needs
+    except ImportError:
+        raise PlanError(
+            "--observe needs a Kubernetes client: install grpc-spread's extra kubernetes"
+            " (pip install 'grpc-spread[kubernetes]')"
+        ) from None
+    return Observer.of(uri.name) if shard.index == 0 else None
+
+
 class Run:
     """A run of a shard's part of a plan. Making it checks the plan: errors come before any load."""
 
@@ -68,6 +88,7 @@ class Run:
         self._together = together
         self._uri = Uri.parse(plan.target)
         self._options = options_of(plan, self._uri)
+        self._observer = observer_of(plan, self._uri, shard)
         self._recorder = Recorder()
         self._ledger = Ledger(
             load.pacer_of(plan, shard),
@@ -125,19 +146,26 @@ class Run:
                         await calling.reflected(self.plan, self._uri, self._options, self._discovery)
                     )
                 backends = await self._ready()
+                if self._observer is not None:
+                    await self._observer.begin()
                 absent = await self._start_together(progress)
             except asyncio.CancelledError:
                 raise StoppedError("stopped before the first call") from None
             started = True
             await self._load(backends, absent, progress)
+            observed = None if self._observer is None else self._observer.observed()
             now = await _look(self._uri, self._found)
-            return snapshot(
+            result = snapshot(
                 self.plan, self._ledger, self._recorder, self._engine.connections(), now, self.shard
             )
+            result.observed = observed
+            return result
         finally:
             if self._made is not None:
                 await self._made.close()
             await self._discovery.close()
+            if self._observer is not None:
+                await self._observer.close()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
@@ -173,6 +201,8 @@ class Run:
             asyncio.create_task(self._follow(backends)),
             asyncio.create_task(progress.run()),
         ]
+        if self._observer is not None:
+            followers.append(asyncio.create_task(self._observer.run(self._ledger)))
         if self._options.token is not None:
             followers.append(asyncio.create_task(self._options.token.follow(self._ledger)))
         try:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from loadgen.result import Replica, Result
+from loadgen.result import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,3 @@ def _idle(result: Result, used: int) -> int | None:
         return None
     gone = len(set(evidence.addresses_seen or ()) - set(addresses))
     return max(0, len(addresses) + gone - used)
-
-
-def present(result: Result) -> list[Replica]:
-    """Return the replicas that were ready before the end, where somebody looked at them."""
-    end = result.started + result.duration
-    return [one for one in result.replicas or () if one.ready_at is not None and one.ready_at < end]
-
-
-def idle_replicas(result: Result) -> list[Replica]:
-    """Return the replicas that got no call while others got some."""
-    replicas = present(result)
-    return [one for one in replicas if one.calls == 0] if any(one.calls for one in replicas) else []

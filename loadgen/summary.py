@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen import overtime, thresholds
+from loadgen import overtime, replicas, thresholds
 from loadgen.histogram import Histogram
 from loadgen.phases import phases
 from loadgen.result import Result
@@ -41,6 +41,7 @@ def of(result: Result, checks: Sequence[Check] | None = None) -> dict[str, Any]:
             "skew_s": result.skew() / 1e9,
         },
         "over_time": {**overtime.summary(result), "phases": _phases(result)},
+        **({} if result.observed is None else {"observed": replicas.summary(result)}),
         "thresholds": [check.to_json() for check in checks],
         "passed": thresholds.passed(checks),
         "verdict": [{"rule": finding.rule, "text": finding.text} for finding in judge(result)],

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from loadgen import goal
+from loadgen import goal, replicas
 from loadgen.histogram import Histogram
 from loadgen.result import Json, Result
-from loadgen.spread import Spread, present
+from loadgen.spread import Spread
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -256,8 +256,8 @@ def _time(histogram: Histogram, metric: str) -> float:
 
 
 def _idle(result: Result) -> int:
-    if result.replicas is not None:  # somebody looked: better than to count addresses
-        calls = [one.calls for one in present(result)]
+    if (result.replicas, result.observed) != (None, None):  # somebody looked: better than to count addresses
+        calls = [one.calls for one in replicas.present(result)]
         if calls and None not in calls:
             return calls.count(0)
     idle = Spread.of(result).idle

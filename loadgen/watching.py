@@ -1,28 +1,22 @@
 """Discovery `watch`: the Kubernetes API tells of each change of a Service's EndpointSlices."""
 
 import asyncio
-import json
-import random
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from loadgen.api import GONE, TOO_MANY, Api, ApiError
+from loadgen.api import Api, ApiError
 from loadgen.discovery import Backends, Outage, literal
 from loadgen.endpoints import MalformedError, Port, Slice, Slices
 from loadgen.errors import LoadgenError, NoAccessError, NoAnswerError, PlanError, ResolutionError
+from loadgen.following import Follower
 from loadgen.ledger import Ledger
 from loadgen.target import DnsName
 
+OPTION = "--discovery watch"
 JOIN = 0.05  # seconds between two updates: what changes meanwhile is one
-WATCH = (25, 35)  # seconds until a watch is renewed, so that a dead one is found
-BACKOFF = (0.1, 3.0)  # seconds: after the first failure, and at the most
-PATIENCE = 60.0  # seconds: longer than that it is not left alone, whatever its Retry-After says
-BRIEF = 1.0  # seconds: a watch that ends sooner is not renewed at once, time after time
-
-REFUSED = (401, 403)
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -35,15 +29,18 @@ class ServiceName:
     namespace: str
 
     @classmethod
-    def parse(cls, host: str) -> Self:
-        """Take NAME, NAME.NAMESPACE or NAME.NAMESPACE.svc..., as DNS has it; raises PlanError."""
+    def parse(cls, host: str, option: str) -> Self:
+        """Take NAME, NAME.NAMESPACE or NAME.NAMESPACE.svc..., as DNS has it.
+
+        Raises PlanError, which names the option that needs it.
+        """
         name, *rest = host.lower().rstrip(".").split(".")
         namespace = rest[0] if rest else ""
         known = all(_LABEL.fullmatch(one) for one in (name, *rest))
         if not known or (len(rest) > 1 and rest[1] != "svc"):
             raise PlanError(
-                "--discovery watch needs the name of a Service (NAME, NAME.NAMESPACE or"
-                f" NAME.NAMESPACE.svc...), not {host}"
+                f"{option} needs the name of a Service (NAME, NAME.NAMESPACE or"
+                f" NAME.NAMESPACE.svc...) as target, not {host}"
             )
         return cls(name, namespace)
 
@@ -63,18 +60,17 @@ class Watch:
         self._name = service.name
         self._number = port
         self._port = Port(port, None)
-        self._selector = f"kubernetes.io/service-name={service.name}"
+        self._where = {"labelSelector": f"kubernetes.io/service-name={service.name}"}
         self._slices_at = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
         self._service_at = f"/api/v1/namespaces/{namespace}/services/{service.name}"
-        self._slices = Slices()
+        self.slices = Slices()
         self._may_watch = False
-        self._skipped = ""
 
     @classmethod
     def of(cls, name: DnsName) -> Self:
         """Connect to the cluster; raises PlanError where there is none, or the name is no Service's."""
-        service = ServiceName.parse(name.host)
-        return cls(Api.connect(), service, name.port)
+        service = ServiceName.parse(name.host, OPTION)
+        return cls(Api.connect(OPTION), service, name.port)
 
     @property
     def _what(self) -> str:
@@ -93,20 +89,20 @@ class Watch:
         """
         slices = Slices()
         try:
-            service = await self._service()
-            items, version = await self._api.list(self._slices_at, self._selector)
+            service = await self.read_service()
+            items, version = await self._api.list(self._slices_at, self._where)
             if not self._may_watch:
-                async with self._api.watch(self._slices_at, self._selector, version, 1):
+                async with self._api.watch(self._slices_at, self._where, version, 1):
                     self._may_watch = True
         except ApiError as error:
-            raise self._explained(error) from None
-        slices.replace(self._read(items, None))
+            raise self.explained(error) from None
+        slices.replace(_read(items, lambda _: None))
         addresses = slices.addresses(self._port)
         if not addresses:
             raise self._nothing(service, slices)
         return literal(addresses)
 
-    async def _service(self) -> dict[str, Any]:
+    async def read_service(self) -> dict[str, Any]:
         """Read the Service, for the name of its port."""
         service = await self._api.get(self._service_at)
         try:
@@ -115,7 +111,8 @@ class Watch:
             raise ApiError(str(error)) from None
         return service
 
-    def _explained(self, error: ApiError) -> LoadgenError:
+    def explained(self, error: ApiError) -> LoadgenError:
+        """Return what to tell people of it."""
         if error.status == 404:
             return ResolutionError(f"there is no {self._what}")
         if error.status is None:
@@ -160,7 +157,9 @@ class Watch:
         """Give the endpoints whenever they are others than before: at once, or `JOIN` after the last time."""
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
-        follower = asyncio.create_task(self._follow(Outage(ledger), changed, ledger))
+        endpoints = _Endpoints(self, Outage(ledger), changed, ledger)
+        following = Follower(self._api, self._slices_at, self._where, endpoints)
+        follower = asyncio.create_task(following.run())
         follower.add_done_callback(lambda _: changed.set())
         try:
             while True:
@@ -168,7 +167,7 @@ class Watch:
                 changed.clear()
                 if follower.done():
                     follower.result()
-                addresses = self._slices.addresses(self._port)
+                addresses = self.slices.addresses(self._port)
                 if addresses and addresses != known.addresses:
                     known = literal(addresses)
                     again_at = loop.time() + JOIN
@@ -179,114 +178,61 @@ class Watch:
             with suppress(asyncio.CancelledError):
                 await follower
 
-    async def _follow(self, outage: Outage, changed: asyncio.Event, ledger: Ledger) -> None:
-        """Keep the slices as they are in the API, for ever."""
-        loop = asyncio.get_running_loop()
-        version = ""
-        failures = 0
-        while True:
-            began, after = loop.time(), 0.0
-            try:
-                if not version:
-                    await self._service()
-                    items, version = await self._api.list(self._slices_at, self._selector)
-                    self._slices.replace(self._read(items, ledger))
-                    await self._settle(outage, changed)
-                version = await self._watch(version, outage, changed)
-            except MalformedError as error:
-                self._skip(str(error), ledger)
-                version = ""  # what it was to tell is in a list
-                failures += 1
-            except ApiError as error:
-                if error.status not in {None, TOO_MANY, *REFUSED}:
-                    version = ""  # whatever the API has against going on from there, a list is a fresh start
-                if error.status != GONE:
-                    outage.begin(self._explained(error).message)
-                failures += 1
-                after = min(error.after, PATIENCE)
-            else:
-                failures = failures + 1 if loop.time() - began < BRIEF else 0
-            if failures:
-                await asyncio.sleep(max(pause(failures), after))
-
-    async def _watch(self, version: str, outage: Outage, changed: asyncio.Event) -> str:
-        """Take the events of one watch until it ends; returns the version to go on from.
-
-        A watch that was open and breaks off has ended too: the next one tells whether the API is there.
-        Raises MalformedError where what it says is lost.
-        """
-        opened = False
-        seconds = random.randint(*WATCH)  # noqa: S311
-        try:
-            async with self._api.watch(self._slices_at, self._selector, version, seconds) as lines:
-                opened = True
-                await self._settle(outage, changed)
-                async for line in lines:
-                    version = self._take(line)
-                    await self._settle(outage, changed)
-        except ApiError as error:
-            if not opened or error.status is not None:
-                raise
-        return version
-
-    def _take(self, line: bytes) -> str:
-        """Take one event; returns its version.
-
-        Raises MalformedError, and ApiError where it is the API's error.
-        """
-        try:
-            event = json.loads(line)
-            kind, content = event["type"], event["object"]
-            if kind == "ERROR":
-                code = content.get("code")
-                raise ApiError(f"the Kubernetes API ends the watch: {content.get('message')}", code or 500)
-            if kind != "BOOKMARK":
-                self._slices.apply(kind, content)
-            version = content["metadata"]["resourceVersion"]
-            if not isinstance(version, str):
-                raise MalformedError(f"malformed event: its version is {version}"[:200])
-            return version
-        except MalformedError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise MalformedError(f"malformed event: {type(error).__name__}: {error}"[:200]) from None
-
-    async def _settle(self, outage: Outage, changed: asyncio.Event) -> None:
+    async def settle(self, outage: Outage, changed: asyncio.Event) -> None:
         """See what there is now: without an address the last ones stay, and why is noted."""
-        if self._slices.addresses(self._port):
+        if self.slices.addresses(self._port):
             outage.end()
             changed.set()
             return
         try:
-            service = await self._service()
+            service = await self.read_service()
         except ApiError as error:
-            outage.begin(self._explained(error).message)
+            outage.begin(self.explained(error).message)
             return
-        if self._slices.addresses(self._port):  # its port has another name now
+        if self.slices.addresses(self._port):  # its port has another name now
             outage.end()
             changed.set()
         else:
-            outage.begin(self._nothing(service, self._slices).message)
+            outage.begin(self._nothing(service, self.slices).message)
 
-    def _read(self, items: list[Any], ledger: Ledger | None) -> list[Slice]:
-        found = []
-        for one in items:
-            try:
-                found.append(Slice.read(one))
-            except MalformedError as error:
-                if ledger is not None:
-                    self._skip(str(error), ledger)
-        return found
 
-    def _skip(self, reason: str, ledger: Ledger) -> None:
+class _Endpoints:
+    """The slices during the load."""
+
+    def __init__(self, watch: Watch, outage: Outage, changed: asyncio.Event, ledger: Ledger) -> None:
+        self._watch = watch
+        self._outage = outage
+        self._changed = changed
+        self._ledger = ledger
+        self._skipped = ""
+
+    async def begin(self) -> None:
+        await self._watch.read_service()
+
+    def replace(self, items: list[Any]) -> None:
+        self._watch.slices.replace(_read(items, self.skipped))
+
+    def apply(self, kind: str, content: Any) -> None:
+        self._watch.slices.apply(kind, content)
+
+    async def settled(self) -> None:
+        await self._watch.settle(self._outage, self._changed)
+
+    def skipped(self, reason: str) -> None:
         """Note what could not be read, unless it was noted last."""
         if self._skipped != reason:
-            ledger.event("discovery.skipped", reason=reason)
+            self._ledger.event("discovery.skipped", reason=reason)
         self._skipped = reason
 
+    def failed(self, error: ApiError) -> None:
+        self._outage.begin(self._watch.explained(error).message)
 
-def pause(failures: int) -> float:
-    """Return how long to wait after so many failures, in seconds; no two load generators wait alike."""
-    first, most = BACKOFF
-    doubled = first * float(2 ** min(failures - 1, 10))
-    return min(most, doubled) * random.uniform(0.5, 1.0)  # noqa: S311
+
+def _read(items: list[Any], skipped: Callable[[str], None]) -> list[Slice]:
+    found = []
+    for one in items:
+        try:
+            found.append(Slice.read(one))
+        except MalformedError as error:
+            skipped(str(error))
+    return found

@@ -160,7 +160,8 @@ def _introduce(cluster: LocalCluster, kubeconfig: Path, *, headless: bool) -> No
     click.echo(f"headless   {cluster.target(headless=True)}")
     click.echo(f"try        {shlex.join([*command, '-n', '3000'])}")
     click.echo(
-        f"watch      KUBECONFIG={kubeconfig} and --discovery watch: endpoints as Kubernetes tells of them"
+        f"watch      KUBECONFIG={kubeconfig} and --discovery watch: endpoints as Kubernetes tells of them;"
+        " --observe: replicas and their memory beside the load"
     )
     click.echo("commands   scale N | stop, kill, freeze, thaw NAME | status | help | quit")
 

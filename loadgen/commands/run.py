@@ -170,6 +170,12 @@ from loadgen.shard import Shard
     help="Client-side health checking: backends that say NOT_SERVING get no calls.",
 )
 @click.option(
+    "--observe",
+    is_flag=True,
+    help="Watch the target's replicas in the Kubernetes API beside the load: how many are wanted and ready,"
+    " their memory, and what the autoscaler sees.",
+)
+@click.option(
     "-t",
     "--timeout",
     type=Duration(zero=True),

@@ -28,7 +28,7 @@ IMPLIED = ("error_rate<1%", "dropped==0")
 """Thresholds that hold unless others are given for the same metric."""
 OF_RUN_ONLY = frozenset(
     {"total", "duration", "concurrency", "interval", "rps", "stages", "warmup"}
-    | {"shard", "start_together", "termination_log", "cold"}
+    | {"shard", "start_together", "termination_log", "cold", "observe"}
 )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from loadgen.report.units import duration
+from loadgen import replicas
+from loadgen.report.units import duration, size
 from loadgen.result import Result
 from loadgen.spread import Spread
 from loadgen.summary import PERCENTILES
@@ -55,13 +56,21 @@ ROWS: tuple[Row, ...] = (
     ("peak to mean", lambda result: Spread.of(result).peak_to_mean, _plain),
 )
 
+OBSERVED: tuple[Row, ...] = (
+    ("idle replicas", lambda result: len(replicas.idle(result)) if result.observed else None, _count),
+    ("most memory", lambda result: max(replicas.last_memory(result).values(), default=None), size),
+    ("least memory", lambda result: min(replicas.last_memory(result).values(), default=None), size),
+)
+"""Of the replicas at the load's end, where somebody observed them."""
+
 
 def render(names: Sequence[str], results: Sequence[Result]) -> str:
     """Return a table with a column a result; beside each figure is its difference from the first."""
     heads = ["", *(name if len(name) <= NAME else f"...{name[3 - NAME :]}" for name in names)]
     lines = [heads, ["Target", *(str(result.plan["target"]) for result in results)]]
     lines.append(["Load", *(result.pacing for result in results)])
-    for label, value, show in ROWS:
+    observed = any(result.observed is not None for result in results)
+    for label, value, show in (*ROWS, *(OBSERVED if observed else ())):
         first, *others = (value(result) for result in results)
         lines.append([label, _shown(first, show), *(_beside(first, other, show) for other in others)])
     lines.append(["verdict", *(judge(result)[0].rule for result in results)])

@@ -1,9 +1,9 @@
 """The parts of the terminal's report that tell a run's moments apart: over time, and as replicas changed."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from loadgen import overtime
+from loadgen import overtime, replicas
 from loadgen.events import Event
 from loadgen.overtime import parts
 from loadgen.phases import phases
@@ -25,12 +25,17 @@ TELLING = (
     "channel.swapped", "channel.rotated", "connection.made",
 )  # fmt: skip
 """Events by how much they tell, the most first."""
+OBSERVED = (
+    "observe.failed", "replica.oom_killed", "replica.restarted", "replicas.wanted", "replica.ready",
+    "replica.terminating", "observe.recovered", "replica.unready", "replica.gone",
+)  # fmt: skip
+"""Likewise, of those that the observer tells."""
 CHANGES = frozenset({"backend.added", "backend.removed", "connection.lost"})
 
 
-def during(result: Result) -> list[Event]:
+def during(result: Result, names: Collection[str] = CHANGES) -> list[Event]:
     """Return the events after every shard had started that tell that replicas changed."""
-    return [event for event in result.events if event.name in CHANGES and event.at > result.skew()]
+    return [event for event in result.events if event.name in names and event.at > result.skew()]
 
 
 def _in_order(result: Result) -> list[tuple[str, Backend]]:
@@ -40,36 +45,75 @@ def _in_order(result: Result) -> list[tuple[str, Backend]]:
 # Over time
 
 
+def _size(result: Result) -> int:
+    """Return how many intervals are a column; 0 where the run says nothing over time."""
+    rows = len(result.timeline.sent)
+    told = result.duration >= SHORTEST and rows >= FEWEST and any(result.timeline.sent)
+    return -(-rows // COLUMNS) if told else 0
+
+
+def columns(result: Result) -> list[tuple[int, int]]:
+    """Return begin and end of each column, in ns since the Unix epoch; none where there is no chart."""
+    timeline, size = result.timeline, _size(result)
+    if not size:
+        return []
+    edges = [timeline.start + row * timeline.interval for row in range(0, len(timeline.sent), size)]
+    return [(edge, edge + size * timeline.interval) for edge in edges]
+
+
+def width(result: Result) -> int:
+    """Return the width of the names beside the columns."""
+    names = [*(name for name, _ in _in_order(result)[:BACKENDS]), "(dropped)"]
+    if result.observed is not None:
+        names += [name for name, pod in result.observed.pods.items() if pod.memory]
+    return max(map(len, names))
+
+
+def _replicas(result: Result, size: int) -> dict[str, str]:
+    """Return how many replicas were wanted, ready and idle in each column, where somebody observed them."""
+    intervals = replicas.intervals(result, size)
+    rows = {
+        "(wanted)": [one.wanted for one in intervals],
+        "(ready)": [one.ready for one in intervals],
+        "(idle)": [one.idle for one in intervals],
+    }
+    return {
+        name: "".join(" " if number is None else _digit(number) for number in row)
+        for name, row in rows.items()
+        if any(row)
+    }
+
+
 def chart(result: Result) -> Iterator[str]:
     """Give a line of blocks for each backend, and what else there is for each interval."""
     timeline = result.timeline
     rows = len(timeline.sent)
-    if result.duration < SHORTEST or rows < FEWEST or not any(timeline.sent):
+    if not (size := _size(result)):
         return
-    size = -(-rows // COLUMNS)
     counts = {name: _columns(timeline.backends.get(name, [0] * rows), size) for name, _ in _in_order(result)}
     shown = dict(list(counts.items())[:BACKENDS])
     if not shown:
         shown = {"sent": _columns(timeline.sent, size)}
-    lines = {name: _blocks(columns, _most(shown)) for name, columns in shown.items()}
+    lines = {name: blocks(columns, _most(shown)) for name, columns in shown.items()}
     for name, row in (("failed", timeline.failed), ("dropped", timeline.dropped)):
         if any(row):
             lines[f"({name})"] = "".join("x" if count else " " for count in _columns(row, size))
     slow = overtime.percentiles(result, 99, size)
     if any(slow):
         most = max(time or 0 for time in slow)
-        lines["(p99)"] = f"{_blocks(slow, most):<{len(slow)}}  up to {duration(most)}"
+        lines["(p99)"] = f"{blocks(slow, most):<{len(slow)}}  up to {duration(most)}"
     known = overtime.known(result)
     if known is not None and len({*known}) > 1:
         lines["(known)"] = "".join(_digit(part[-1]) for part in parts(known, size))
-    width = max(len(name) for name in lines)
+    lines |= _replicas(result, size)
+    wide = max(map(len, lines)) if result.observed is None else width(result)
     length = size * timeline.interval
     yield f"Over time (a column is {duration(length)}, the highest {_most(shown)} calls)"
     for name, line in lines.items():
-        yield f"  {name:<{width}}  {line}".rstrip()
+        yield f"  {name:<{wide}}  {line}".rstrip()
     if len(counts) > BACKENDS:
         yield f"  and {len(counts) - BACKENDS} backends more"
-    yield f"  {'':<{width}}  {_axis(-(-rows // size), timeline.start - result.started, length)}".rstrip()
+    yield f"  {'':<{wide}}  {_axis(-(-rows // size), timeline.start - result.started, length)}".rstrip()
 
 
 def _columns(row: Sequence[int], size: int) -> list[int]:
@@ -80,7 +124,7 @@ def _most(columns: Mapping[str, Sequence[int]]) -> int:
     return max((max(row, default=0) for row in columns.values()), default=0)
 
 
-def _blocks(row: Sequence[int | None], most: int) -> str:
+def blocks(row: Sequence[int | None], most: int) -> str:
     """Return a block for each number, the highest for `most`; a space for 0 only, and where there is none."""
     return "".join(BLOCKS[-(-count * len(BLOCKS) // most) - 1] if count else " " for count in row)
 
@@ -107,14 +151,14 @@ def delays(result: Result) -> Iterator[str]:
     if not during(result) or not result.backends:
         return
     backends = _in_order(result)
-    width = max(len("Backend"), *(len(name) for name, _ in backends[:BACKENDS]))
+    wide = max(len("Backend"), *(len(name) for name, _ in backends[:BACKENDS]))
     yield "Replicas as the client saw them (seconds since the start)"
-    yield f"  {'Backend':<{width}}  discovered  connected  first call  last call  removed  calls after"
+    yield f"  {'Backend':<{wide}}  discovered  connected  first call  last call  removed  calls after"
     for name, one in backends[:BACKENDS]:
         removed = _removed(result, one)
         after = "-" if removed is None else str(_after(result, name, removed))
         yield (
-            f"  {name:<{width}}  {seconds(one.known):>10}  {seconds(one.connected):>9}  "
+            f"  {name:<{wide}}  {seconds(one.known):>10}  {seconds(one.connected):>9}  "
             f"{seconds(one.first_call):>10}  {seconds(one.last_call):>9}  {seconds(removed):>7}  {after:>11}"
         )
     if len(backends) > BACKENDS:
@@ -163,7 +207,7 @@ def _after(result: Result, name: str, removed: int) -> int:
 
 def events(result: Result) -> Iterator[str]:
     """Give the most telling events where replicas changed, in order of time."""
-    if not during(result):
+    if not during(result, {*CHANGES, *OBSERVED}):
         return
     first: dict[tuple[str, str], Event] = {}
     times: Counter[tuple[str, str]] = Counter()
@@ -171,7 +215,7 @@ def events(result: Result) -> Iterator[str]:
         key = (event.name, _about(event))
         first.setdefault(key, event)
         times[key] += 1
-    rank = {name: number for number, name in enumerate(TELLING)}
+    rank = {name: number for number, name in enumerate((*OBSERVED, *TELLING))}
     chosen = sorted(
         (key for key in first if key[0] in rank and (first[key].at > 0 or key[0] != "connection.made")),
         key=lambda key: (rank[key[0]], first[key].at, key),
@@ -194,7 +238,11 @@ def _about(event: Event) -> str:
     if event.name in {"discovery.changed", "channel.swapped"}:
         backends = of.get("backends")
         return f"to {len(backends)} backends" if isinstance(backends, list) else ""
-    about = " ".join(str(of[key]) for key in ("address", "shard") if key in of)
+    if event.name == "replicas.wanted":
+        return f"{of.get('before')} -> {of.get('after')}"
+    if "pod" in of:
+        return str(of["pod"])
+    about = " ".join(str(of[key]) for key in ("address", "shard", "what") if key in of)
     reason = str(of.get("reason") or "").removeprefix("idle")  # the state after it: gRPC gave no reason
     reason = reason.removeprefix(f"ipv4:{about}: ").removeprefix(f"ipv6:{about}: ")
     return ": ".join(part for part in (about, reason[:60]) if part)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from loadgen import thresholds
 from loadgen.attribution import PEER
-from loadgen.report import overtime
+from loadgen.report import overtime, replicas
 from loadgen.report.units import duration
 from loadgen.result import Backend, Result
 from loadgen.spread import Spread
@@ -26,10 +26,12 @@ def render(result: Result, checks: Sequence[Check] | None = None) -> str:
     parts = (
         _summary(result),
         _backends(result),
-        _replicas(result),
+        replicas.table(result),
         _balance(result),
         overtime.chart(result),
         overtime.stable(result),
+        replicas.memory(result),
+        replicas.changes(result),
         overtime.delays(result),
         overtime.events(result),
         _histogram(result),
@@ -133,22 +135,6 @@ def _row(backend: Backend, sent: int) -> str:
         p50 = duration(backend.latency.percentile(50))
         p99 = duration(backend.latency.percentile(99))
     return f"{backend.calls:>8}  {share:>5.1%}  {backend.failed:>6}  {p50:>8}  {p99:>8}  {_bar(share)}"
-
-
-def _replicas(result: Result) -> Iterator[str]:
-    if not result.replicas:
-        return
-    width = max(len("Pod"), *(len(one.pod) for one in result.replicas))
-    yield "Replicas"
-    yield f"  {'Pod':<{width}}  {'calls':>8}  {'ready at':>9}  {'first call':>10}  restarts"
-    for one in sorted(result.replicas, key=lambda one: (one.ready_at or 0, one.pod)):
-        calls = "?" if one.calls is None else str(one.calls)
-        ready = "-" if one.ready_at is None else f"{(one.ready_at - result.started) / 1e9:+.0f} s"
-        backend = result.backends.get(one.id or "")
-        first = "-" if backend is None or backend.first_call is None else f"{backend.first_call / 1e9:+.1f} s"
-        ended = ", OOM-killed" if one.oom_killed else ""
-        idle = "  idle" if one.calls == 0 else ""
-        yield f"  {one.pod:<{width}}  {calls:>8}  {ready:>9}  {first:>10}  {one.restarts}{ended}{idle}"
 
 
 def _balance(result: Result) -> Iterator[str]:

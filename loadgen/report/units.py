@@ -13,3 +13,12 @@ def duration(nanoseconds: float) -> str:
 def seconds(nanoseconds: int | None) -> str:
     """Return a time since the start in seconds, such as +4.51; - where it is not known."""
     return "-" if nanoseconds is None else f"{nanoseconds / 1e9:+.2f}"
+
+
+def size(count: float) -> str:
+    """Return bytes with the unit that suits them: 812 KiB, 190 MiB, 1.2 GiB."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= 0.9995 * scale:
+            value = count / scale
+            return f"{value:.{1 if value < 9.95 else 0}f} {unit}"
+    return f"{count:.0f} B"

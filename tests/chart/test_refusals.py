@@ -92,6 +92,7 @@ TLS = "tls.existingSecret=pair"
 ELSE = ["server.enabled=false", "loadgen.config.target=else:1"]
 WATCH = ["loadgen.config.discovery=watch"]
 RING = ["lbPolicy=ring_hash", "loadgen.config.hash_header=user", "loadgen.config.metadata={User:ann}"]
+OBSERVE = ["loadgen.config.observe=true"]
 CROSS = [
     (
         ["loadgen.mode=search", "loadgen.parallelism=2"],
@@ -338,6 +339,18 @@ CROSS = [
     (
         [*WATCH, "loadgen.config.target=dns:///web.shop.svc.cluster.local:80"],
         "in namespace shop, but the chart gives rights in the release's own, trial: install the release in",
+    ),
+    (
+        [*OBSERVE, "loadgen.serviceAccount.create=false"],
+        "loadgen.config.observe is true, which needs rights, but loadgen.serviceAccount.create is false",
+    ),
+    (
+        [*OBSERVE, *WATCH, "loadgen.config.target=web.shop:80"],
+        "loadgen.config.discovery is watch and loadgen.config.observe is true and loadgen.config.target",
+    ),
+    (
+        [*OBSERVE, "loadgen.mode=search"],
+        "loadgen.mode is search, which observes nothing, but loadgen.config.observe is true: it goes with",
     ),
     (
         ["loadgen.config.cold=true", "loadgen.config.expect_backends=2"],

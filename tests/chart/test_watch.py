@@ -1,4 +1,4 @@
-"""Discovery `watch`: rights and a token where they are needed, and nowhere else."""
+"""Discovery `watch` and observing: rights and a token where they are needed, and nowhere else."""
 
 import pytest
 
@@ -50,8 +50,10 @@ def test_any_other_discovery_has_no_rights_and_no_token(discovery):
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_no_preset_needs_rights(preset):
-    assert Manifests("-f", str(preset)).kind("Role") == []
+def test_no_preset_needs_rights_but_the_one_that_observes(preset):
+    manifests = Manifests("-f", str(preset))
+    assert bool(manifests.kind("Role")) == (preset.stem == "keda-memory")
+    assert ("observe" in manifests.plan) == (preset.stem == "keda-memory")
 
 
 def test_no_load_no_rights():
@@ -93,3 +95,60 @@ def test_names_of_long_releases_differ():
     names = [Manifests(*sets(WATCH), release="r" * 52 + end).names("Role") for end in "yz"]
     assert not names[0] & names[1]
     assert all(len(name) <= 63 for one in names for name in one)
+
+
+# Observing
+
+OBSERVE = "loadgen.config.observe=true"
+
+
+def rights(manifests):
+    """Return what the Role allows, as verbs by resource and group."""
+    return {
+        ".".join(filter(None, (resource, group))): rule["verbs"]
+        for rule in manifests.one("Role")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+OBSERVER = {
+    "services": ["get"],
+    "pods": ["list", "watch"],
+    "replicasets.apps": ["get"],
+    "deployments.apps": ["list", "watch"],
+    "horizontalpodautoscalers.autoscaling": ["list", "watch"],
+    "pods.metrics.k8s.io": ["list"],
+}
+
+
+def test_an_observer_may_look_at_replicas_and_nothing_else():
+    manifests = Manifests(*sets(OBSERVE))
+    assert rights(manifests) == OBSERVER
+    assert mounted(manifests) == {"Job"}
+    assert manifests.plan["observe"] is True
+    both = rights(Manifests(*sets(OBSERVE, WATCH)))
+    assert both == {**OBSERVER, "endpointslices.discovery.k8s.io": ["get", "list", "watch"]}
+
+
+def test_what_owns_the_pods_of_another_service_may_be_a_stateful_set():
+    manifests = Manifests(*sets(OBSERVE, "server.enabled=false", "loadgen.config.target=web:80"))
+    assert rights(manifests) == {**OBSERVER, "statefulsets.apps": ["list", "watch"]}
+
+
+@pytest.mark.parametrize("values", [["loadgen.config.observe=false"], [OBSERVE, "loadgen.enabled=false"]])
+def test_without_observing_there_are_no_rights_and_no_token(values):
+    manifests = Manifests(*sets(*values))
+    assert manifests.kind("Role") == manifests.kind("RoleBinding") == []
+    assert mounted(manifests) == set()
+
+
+def test_rights_to_observe_that_somebody_else_gives():
+    given = [OBSERVE, "loadgen.rbac.create=false"]
+    manifests = Manifests(*sets(*given, *ELSEWHERE))
+    assert manifests.kind("Role") == []
+    assert mounted(manifests) == {"Job"}
+    assert "needs a Role to read Services, pods, their metrics, workloads and autoscalers." in notes(
+        *sets(*given)
+    )
+    assert "may read Services, pods" in notes(*sets(OBSERVE))

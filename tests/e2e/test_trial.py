@@ -21,6 +21,8 @@ TRIALS = {
     "keda-clusterip": ("keda-memory", "headless=false"),
     "hpa-headless": ("hpa-memory", "headless=true"),
 }
+OBSERVED = [name for name, (values, _) in TRIALS.items() if values == "keda-memory"]
+"""Those whose preset observes the replicas."""
 HEADLESS = [name for name in TRIALS if name.endswith("headless")]
 DURATION = 180  # seconds
 PATIENCE = DURATION + 150.0
@@ -31,6 +33,7 @@ HOLD = 30  # seconds that a call's memory is held
 LAG = 20  # seconds that the metrics may be behind: they are taken every 15 s
 POLL = 1.0
 SLACK = 1.0
+TOLD = 3.0  # seconds between what two watches of a pod, and its condition, say of when it was ready
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 pytestmark = [pytest.mark.trial, pytest.mark.timeout(600)]
@@ -180,6 +183,7 @@ def clusterip(request: pytest.FixtureRequest) -> Trial:
 
 
 each = pytest.mark.parametrize("trial", TRIALS, indirect=True)
+each_observed = pytest.mark.parametrize("trial", OBSERVED, indirect=True)
 each_headless = pytest.mark.parametrize("trial", HEADLESS, indirect=True)
 
 
@@ -224,3 +228,50 @@ def test_behind_a_cluster_ip_one_replica_takes_all_and_the_added_ones_idle(clust
 def test_the_verdict_names_replicas_that_idle_behind_a_mean(clusterip: Trial):
     verdict = clusterip.report.result["summary"]["verdict"]
     assert any(one["rule"] == "idle_replicas" and "mean" in one["text"] for one in verdict), verdict
+
+
+# What the load generator itself observed
+
+
+@each_observed
+def test_the_result_has_the_scale_up_on_its_time_line(trial: Trial):
+    observed, derived = trial.report.result["observed"], trial.report.result["summary"]["observed"]
+    assert observed["autoscaler"].startswith("keda-hpa-")
+    wanted = [number for _, _, number in observed["wanted"]]
+    assert wanted[0] == 1
+    assert max(wanted) >= 3
+    added = {one.name: one for one in trial.added}
+    assert {name for change in derived["changes"] for name in change["came"]} == added.keys()
+    late = {
+        name: (observed["pods"][name]["ready"][0][0] - (one.ready_at or 0)) / SECOND
+        for name, one in added.items()
+    }
+    assert {name: apart for name, apart in late.items() if abs(apart) > TOLD} == {}
+    assert [one for one in trial.report.result["events"] if one["name"] == "observe.failed"] == []
+    assert observed["metrics"]["memory"]["target"] == 80
+
+
+@each_observed
+def test_the_memory_observed_is_what_the_metrics_api_says(trial: Trial):
+    told = {(one.pod, one.at): one.memory for one in trial.readings if trial.start <= one.at <= trial.end}
+    pods = trial.report.result["observed"]["pods"]
+    seen = {(name, at): memory for name, pod in pods.items() for at, memory in pod["memory"]}
+    both = told.keys() & seen.keys()
+    assert len(both) >= 0.8 * len(told)
+    assert {key: seen[key] for key in both} == {key: told[key] for key in both}
+    assert {pod["request_bytes"] for pod in pods.values()} == {REQUEST}
+
+
+@each_observed
+def test_calls_are_even_again_only_where_the_client_finds_replicas(trial: Trial):
+    derived = trial.report.result["summary"]["observed"]
+    headless = "headless" in trial.report.result["plan"]["target"]
+    after = [change["even_after_s"] for change in derived["changes"]]
+    promised = STALENESS + POLL + SLACK
+    if headless:
+        assert derived["idle"] == []
+        assert after[-1] is not None
+        assert after[-1] <= promised + 1  # intervals are a second long
+    else:
+        assert set(derived["idle"]) == {one.name for one in trial.added}
+        assert set(after) == {None}

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from lab.api import ApiServer, endpoint
+from lab.api import ApiServer
 from lab.cluster import LocalCluster
+from lab.objects import endpoint
 from loadgen import api as client
-from loadgen import watching
 from loadgen.discovery import Static
 from loadgen.errors import NoAnswerError, ResolutionError
 from loadgen.fallback import Fallback
+from loadgen.following import PATIENCE
 from loadgen.target import DnsName
 from loadgen.watching import Watch
 from tests.certificates import Authority
@@ -74,7 +75,7 @@ async def test_pages_are_of_one_version(
 ) -> None:
     """What changes between two pages is told by the watch that follows."""
     monkeypatch.setattr(client, "PAGE", 1)
-    monkeypatch.setattr(watching, "BACKOFF", (0.001, 0.01))
+    monkeypatch.setattr("loadgen.following.BACKOFF", (0.001, 0.01))
     api.slice("server", 9090, endpoint("10.0.0.2"), name="server-2")
     async with Following(api, watch) as following:
         answer = api._list
@@ -112,7 +113,7 @@ async def test_too_many_requests_are_made_again_when_it_says(
         await until(lambda: following.events == ["discovery.failed", "discovery.recovered"])
         api.slice("server", 9090, endpoint("10.0.0.2"))
         await following.sees("10.0.0.2")
-    assert [one for one in slept if one > 5] == [7, watching.PATIENCE]
+    assert [one for one in slept if one > 5] == [7, PATIENCE]
     assert len(of(api, "list")) == lists, "it goes on from where it was"
     assert "answers 429: the server has received too many" in str(following.notes.events[0].attributes)
 
@@ -147,7 +148,7 @@ async def test_a_watch_that_is_never_answered_is_noticed_long_before_it_would_en
 async def test_a_watch_that_stays_open_and_tells_nothing_is_made_anew(
     api: ApiServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "WATCH", (1, 1))
+    monkeypatch.setattr("loadgen.following.WATCH", (1, 1))
     monkeypatch.setattr(client, "SPARE", 0.1)
     async with Following(api, watch) as following:
         api.silent = True

@@ -11,12 +11,16 @@ from loadgen import slowness
 from loadgen.causes import CAUSES
 from loadgen.cautions import CAUTIONS
 from loadgen.events import Event
+from loadgen.observed import Observed, Pod
 from loadgen.plan import POLICIES
 from loadgen.result import Part, Result, Totals
 from loadgen.verdict import judge
 from tests.unit.results import MS, SECOND, STARTED, THREE, TWO, evidence, histogram, replica, result
 
 ONE = ["10.0.0.9:9090"]
+OBSERVED = Observed(
+    "server.default", None, None, SECOND, pods={"pod-1": Pod("10.0.0.9", None, None, STARTED)}
+)
 UNKNOWN = {"addresses": None, "addresses_seen": None, "addresses_now": None}
 EVEN = {"a": 100, "b": 100, "c": 100}
 UNEVEN = {"a": 100, "b": 100, "c": 200}
@@ -340,6 +344,11 @@ CASES: dict[str, tuple[str, Result, tuple[str, ...]]] = {
             {"a": 90}, replicas=[replica(90), replica(0), replica(0, ready_at=STARTED + SECOND), replica(0)]
         ),
         ("3 of 4 replicas got no call", "4.0 times the mean", "The mean hides it"),
+    ),
+    "observed without a metrics API": (
+        "memory_unknown",
+        dataclasses.replace(result(EVEN), observed=OBSERVED),
+        ("memory is not known, which has no reading of these pods yet", "nothing to go by"),
     ),
     "a shard missing": (
         "shards_missing",

@@ -12,18 +12,20 @@ from typing import Any, Self
 
 import pytest
 
-from lab.api import ACCOUNT, ApiServer, endpoint
+from lab.api import ACCOUNT, ApiServer
 from lab.cluster import LocalCluster
+from lab.objects import endpoint
 from loadgen import watching
 from loadgen.discovery import Backends
 from loadgen.errors import LoadgenError, PlanError, ResolutionError
+from loadgen.following import pause
 from loadgen.ledger import Ledger
 from loadgen.pacing import Closed
 from loadgen.plan import Plan
 from loadgen.recorder import Recorder
 from loadgen.run import Run
 from loadgen.target import DnsName
-from loadgen.watching import ServiceName, Watch, pause
+from loadgen.watching import ServiceName, Watch
 from tests.certificates import Authority
 from tests.server.replica import Replica
 from tests.unit.command import Load, events, loadgen, run
@@ -205,7 +207,7 @@ async def test_whatever_happens_it_ends_in_what_a_list_gives(
     seed: int, api: ApiServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "JOIN", 0.0)
-    monkeypatch.setattr(watching, "BACKOFF", (0.001, 0.01))
+    monkeypatch.setattr("loadgen.following.BACKOFF", (0.001, 0.01))
     chance = random.Random(seed)
     names = {"server-1"}
 
@@ -413,13 +415,13 @@ async def test_an_api_that_does_not_answer(api: ApiServer, watch: Watch) -> None
     ],
 )
 def test_names(host: str, expected: ServiceName) -> None:
-    assert ServiceName.parse(host) == expected
+    assert ServiceName.parse(host, "--discovery watch") == expected
 
 
 @pytest.mark.parametrize("host", ["a..b", "server_1", "www.example.com", "pod-0.server.shop.svc", "x" * 64])
 def test_what_is_no_service_s_name(host: str) -> None:
     with pytest.raises(PlanError, match="needs the name of a Service"):
-        ServiceName.parse(host)
+        ServiceName.parse(host, "--discovery watch")
 
 
 @pytest.mark.parametrize("content", [None, "", "a: [", "{}", '{"clusters": [], "contexts": []}'])

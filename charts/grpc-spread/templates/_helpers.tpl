@@ -76,7 +76,7 @@ app.kubernetes.io/component: {{ . }}
 {{- define "grpc-spread.podSettings" -}}
 {{- $own := index .context.Values .component -}}
 serviceAccountName: {{ include "grpc-spread.serviceAccountName" . }}
-automountServiceAccountToken: {{ and (eq .component "loadgen") (not (empty (include "grpc-spread.loadgen.watches" .context))) }}
+automountServiceAccountToken: {{ and (eq .component "loadgen") (not (empty (include "grpc-spread.loadgen.asks" .context))) }}
 # a Service named "server" would set SERVER_PORT in every container
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ $own.terminationGracePeriodSeconds | int64 }}
@@ -337,9 +337,22 @@ grpc:
 {{- if and .Values.loadgen.enabled (eq (toString .Values.loadgen.config.discovery) "watch") -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether it asks the Kubernetes API for replicas. */}}
+{{- define "grpc-spread.loadgen.observes" -}}
+{{- if and .Values.loadgen.enabled .Values.loadgen.config.observe -}}true{{- end -}}
+{{- end -}}
+
+{{/* What it asks the Kubernetes API for, in words; empty where it does not. */}}
+{{- define "grpc-spread.loadgen.asks" -}}
+{{- $keys := list -}}
+{{- if include "grpc-spread.loadgen.watches" . -}}{{- $keys = append $keys "loadgen.config.discovery is watch" -}}{{- end -}}
+{{- if include "grpc-spread.loadgen.observes" . -}}{{- $keys = append $keys "loadgen.config.observe is true" -}}{{- end -}}
+{{- join " and " $keys -}}
+{{- end -}}
+
 {{/* Whether the chart allows it to. */}}
 {{- define "grpc-spread.loadgen.role" -}}
-{{- if and .Values.loadgen.rbac.create (include "grpc-spread.loadgen.watches" .) -}}true{{- end -}}
+{{- if and .Values.loadgen.rbac.create (include "grpc-spread.loadgen.asks" .) -}}true{{- end -}}
 {{- end -}}
 
 {{/* The namespace in the target's host name, which may have none. */}}
