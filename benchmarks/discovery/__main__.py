@@ -13,11 +13,15 @@ import click
 
 from benchmarks.accuracy import document
 from benchmarks.accuracy.noise import Noise
-from benchmarks.discovery import delay, restarts
+from benchmarks.discovery import delay, restarts, scaling
 from tests.e2e.kube import CommandError, call
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "discovery.md"
-PARTS: dict[str, Callable[..., str]] = {"delay": delay.measure, "restarts": restarts.measure}
+PARTS: dict[str, Callable[..., str]] = {
+    "delay": delay.measure,
+    "scaling": scaling.measure,
+    "restarts": restarts.measure,
+}
 
 
 @click.command()
