@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks.accuracy import beside, document, merging, pacing, queueing, recording, stall
-from benchmarks.accuracy.noise import Noise
+from benchmarks import document
+from benchmarks.accuracy import beside, merging, pacing, queueing, recording, stall
+from benchmarks.noise import Noise
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 PARTS: dict[str, Callable[..., str]] = {

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import load
-from benchmarks.accuracy.document import HOLDS, OPEN, Figure, table
 from benchmarks.accuracy.load import SECOND, ms
+from benchmarks.document import HOLDS, OPEN, Figure, table
 from benchmarks.replica import Replica
 
 RATE, LENGTH, PAIRS = 200, 10, 5

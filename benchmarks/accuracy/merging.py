@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy.document import HOLDS, OPEN, Figure, table, within
+from benchmarks.document import HOLDS, OPEN, Figure, table, within
 from loadgen import merging, resultfile, resultjson, summary
 from loadgen.calls import Calls
 from loadgen.cells import Cells

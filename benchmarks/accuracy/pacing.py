@@ -1,8 +1,8 @@
 """Whether open load is sent at the rate that was asked for, and how late."""
 
 from benchmarks.accuracy import load
-from benchmarks.accuracy.document import OPEN, Figure, table, within
 from benchmarks.accuracy.load import SECOND, ms
+from benchmarks.document import OPEN, Figure, table, within
 from benchmarks.replica import Replica
 
 RATES = (20, 200, 1000)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from benchmarks.accuracy import forms, load
-from benchmarks.accuracy.document import OPEN, Figure, table, within
 from benchmarks.accuracy.load import SECOND, ms
+from benchmarks.document import OPEN, Figure, table, within
 from benchmarks.replica import Replica
 from loadgen.load import pacer_of
 from loadgen.plan import Plan

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.accuracy.document import OPEN, Figure, table, within
+from benchmarks.document import OPEN, Figure, table, within
 from loadgen.calls import Calls
 from loadgen.ledger import Ledger
 from loadgen.pacing import Constant

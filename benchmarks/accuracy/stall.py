@@ -3,8 +3,8 @@
 import statistics
 
 from benchmarks.accuracy import forms, load
-from benchmarks.accuracy.document import HOLDS, OPEN, Figure, table, within
 from benchmarks.accuracy.load import ms
+from benchmarks.document import HOLDS, OPEN, Figure, table, within
 from benchmarks.replica import Replica
 
 RATE = 200.0

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import click
 
-from benchmarks.accuracy import document
-from benchmarks.accuracy.noise import Noise
+from benchmarks import document
 from benchmarks.discovery import delay, restarts, scaling
+from benchmarks.noise import Noise
 from tests.e2e.kube import CommandError, call
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "discovery.md"

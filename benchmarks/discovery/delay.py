@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.accuracy.document import HEAD, HOLDS, Figure, within
 from benchmarks.discovery.witness import Witness
+from benchmarks.document import HEAD, HOLDS, Figure, within
 from tests.e2e.cluster import KubernetesCluster
 from tests.e2e.kube import Json, Release
 from tests.e2e.load import JobLoad

@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from benchmarks.accuracy.document import HOLDS, Figure, table, within
+from benchmarks.document import HOLDS, Figure, table, within
 from lab.replicas import State
 from tests.e2e.cluster import KubernetesCluster
 from tests.e2e.kube import Json, Release

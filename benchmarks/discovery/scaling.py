@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.accuracy.document import HOLDS, Figure, table, within
+from benchmarks.document import HOLDS, Figure, table, within
 from lab.experiments import CALLS, EXPERIMENTS, WATCHED, Experiment, Observation, perform
 from tests.e2e.cluster import KubernetesCluster
 from tests.e2e.kube import Release

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks.accuracy import document
-from benchmarks.accuracy.noise import Noise
+from benchmarks import document
 from benchmarks.loss import absence, freeze, kill, restarts
+from benchmarks.noise import Noise
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "zero-loss.md"
 PARTS: dict[str, Callable[..., str]] = {

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.accuracy.document import OPEN, Figure, table, within
+from benchmarks.document import OPEN, Figure, table, within
 from benchmarks.loss.load import REPLICAS, Json, load, stopped
 from lab.cluster import LocalCluster
 from lab.replicas import SECOND

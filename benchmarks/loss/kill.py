@@ -5,7 +5,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from benchmarks.accuracy.document import HOLDS, Figure, table, within
+from benchmarks.document import HOLDS, Figure, table, within
 from benchmarks.loss.load import REPLICAS, Json, adds_up, load, metric, slowest, stopped
 from lab.cluster import LocalCluster
 from lab.replicas import SECOND

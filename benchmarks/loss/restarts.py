@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from benchmarks.accuracy.document import Figure, table, within
+from benchmarks.document import Figure, table, within
 from benchmarks.loss.load import REPLICAS, Json, load, lost, stopped
 from lab.cluster import LocalCluster
 from lab.experiments import EVEN

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks.accuracy import document
+from benchmarks import document
 from benchmarks.accuracy.load import SECOND, ms, run
-from benchmarks.accuracy.noise import Noise
+from benchmarks.noise import Noise
 from benchmarks.replica import Replica
 from loadgen.result import Result
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import click
 
-from benchmarks.accuracy import document
+from benchmarks import document
 from benchmarks.trial import page
 from loadgen import resultjson
 from loadgen.parameters import Duration

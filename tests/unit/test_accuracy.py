@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from benchmarks.accuracy import beside, document, forms, merging
-from benchmarks.accuracy.document import HOLDS, OPEN, Figure
+from benchmarks import document
+from benchmarks.accuracy import beside, forms, merging
+from benchmarks.document import HOLDS, OPEN, Figure
 from loadgen import resultfile, resultjson
 from loadgen.histogram import Histogram
 from loadgen.merging import merge

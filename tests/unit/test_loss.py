@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import document
+from benchmarks import document
 from benchmarks.loss import freeze, kill, restarts
 from benchmarks.loss.load import adds_up, lost
 from tests.unit.command import events

@@ -1,4 +1,4 @@
-"""The tables of the document: each part's between markers of its own, so one can be made anew alone."""
+"""Measured tables in a document: each part's between markers of its own, so one can be made anew alone."""
 
 import re
 from collections.abc import Sequence
